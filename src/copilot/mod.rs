@@ -1,0 +1,3 @@
+//! What Copilot traffic means.
+
+pub mod vocabulary;

@@ -1,0 +1,78 @@
+//! The usage event: one row an exchange, and the only thing any report, metric or dashboard is computed from.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::copilot::vocabulary::{Class, Kind, Outcome, Tokens};
+use crate::exchange::ExchangeId;
+
+/// What is counted of one exchange. `None` is unknown, which is not zero. Holds no text of prompts or answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UsageEvent {
+    /// The exchange's id; inserting the same id again changes nothing.
+    pub id: ExchangeId,
+    /// Allowlist name of the user.
+    pub user: String,
+    /// Arrival of the request.
+    pub started_at: DateTime<Utc>,
+    /// End of the exchange; its UTC date is the event's day.
+    pub ended_at: DateTime<Utc>,
+    /// Completions or chat.
+    pub kind: Kind,
+    /// Turn, step or noise.
+    pub class: Class,
+    /// Reason code of a step or of noise.
+    pub reason: Option<String>,
+    /// How it came out.
+    pub outcome: Outcome,
+    /// HTTP status of the answer; `None` where there was none.
+    pub status: Option<u16>,
+    /// GitHub's feature name, such as `code_completion` or `chat_panel_ask_mode`.
+    pub feature: String,
+    /// GitHub's editor name, such as `vscode` or `intellij`.
+    pub ide: Option<String>,
+    /// The editor and its version as the client says it, `/` replaced by `-`: `vscode-1.96.2`. Key of the daily file.
+    pub editor: Option<String>,
+    /// The plugin and its version as the client says it: `copilot-chat/0.31.1`.
+    pub plugin: Option<String>,
+    /// The client's machine id, as sent.
+    pub machine_id: Option<String>,
+    /// Lower-case editor language id, such as `python`.
+    pub language: Option<String>,
+    /// Model as resolved by the answer, without a date suffix.
+    pub model: Option<String>,
+    /// The model's date suffix (`2024-05-13`), where it had one.
+    pub model_version: Option<String>,
+    /// The client's `X-Request-Id`.
+    pub request_id: Option<String>,
+    /// The client's `X-Interaction-Id`: one for all requests of one user prompt.
+    pub interaction_id: Option<String>,
+    /// Host that was asked.
+    pub host: String,
+    /// Whether the answer was streamed as server-sent events.
+    pub streamed: bool,
+    /// Token counts.
+    pub tokens: Tokens,
+    /// Suggestions with any text (completions), or fenced code blocks (chat).
+    pub generations: u64,
+    /// Lines suggested: of the completions' text, or of the chat answer's code blocks.
+    pub lines_suggested: u64,
+    /// Characters suggested, counted like the lines.
+    pub characters_suggested: u64,
+    /// From request to first byte of the answer's body, milliseconds.
+    pub first_byte_ms: Option<f64>,
+    /// From request to end of the answer, milliseconds.
+    pub duration_ms: f64,
+    /// Size of the request's body on the wire.
+    pub request_bytes: u64,
+    /// Size of the answer's body on the wire.
+    pub response_bytes: u64,
+}
+
+impl UsageEvent {
+    /// The UTC day that the event is booked on: that of the exchange's end.
+    #[must_use]
+    pub fn day(&self) -> NaiveDate {
+        self.ended_at.date_naive()
+    }
+}

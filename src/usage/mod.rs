@@ -1,0 +1,5 @@
+//! Usage: what is counted.
+
+mod event;
+
+pub use event::UsageEvent;
