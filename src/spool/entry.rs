@@ -1,0 +1,214 @@
+//! One exchange as bytes: what the spool writes and reads back.
+//!
+//! Layout, numbers little-endian: version (1 byte), then the lengths of head, request body and response body (4 bytes
+//! each), then the three. The head is JSON, so that a field added later does not make older entries unreadable; the
+//! bodies stay as they were sent.
+
+use bytes::Bytes;
+
+use crate::exchange::{Exchange, Head};
+
+/// First byte of every entry; raised when the layout changes.
+const VERSION: u8 = 1;
+/// Version and three lengths.
+const PREFIX: usize = 1 + 3 * 4;
+
+/// Why an exchange has no bytes, or why bytes are no exchange.
+#[derive(Debug, thiserror::Error)]
+pub enum EntryError {
+    /// One part is longer than its four-byte length can say; lower `capture.max_body`.
+    #[error("a part of {0} bytes is more than an entry can hold; lower capture.max_body")]
+    TooLarge(usize),
+    /// Written by another version of copilens.
+    #[error("entry version {0} is unknown to this version of copilens, which knows version {VERSION}")]
+    Version(u8),
+    /// The lengths do not add up to the entry's size.
+    #[error("the entry's lengths do not fit its {0} bytes")]
+    Lengths(usize),
+    /// The head is not the JSON of a [`Head`], or cannot be written as such.
+    #[error("the entry's head: {0}")]
+    Head(#[from] serde_json::Error),
+}
+
+/// Appends `exchange` to `buffer`.
+///
+/// # Errors
+/// [`EntryError::TooLarge`] for a part beyond 4 GiB. `buffer` may then end in part of the entry.
+pub fn encode(exchange: &Exchange, buffer: &mut Vec<u8>) -> Result<(), EntryError> {
+    let request = length(exchange.request_body.len())?;
+    let response = length(exchange.response_body.len())?;
+    let start = buffer.len();
+    buffer.extend_from_slice(&[0; PREFIX]);
+    serde_json::to_writer(&mut *buffer, &exchange.head)?;
+    let head = length(buffer.len() - start - PREFIX)?;
+    if let Some(prefix) = buffer.split_at_mut(start).1.first_chunk_mut() {
+        *prefix = encode_prefix(head, request, response);
+    }
+    buffer.extend_from_slice(&exchange.request_body);
+    buffer.extend_from_slice(&exchange.response_body);
+    Ok(())
+}
+
+/// The exchange that `entry` holds. The bodies share `entry`'s memory.
+///
+/// # Errors
+/// For every sequence of bytes that [`encode`] of a version known here did not write.
+pub fn decode(entry: &Bytes) -> Result<Exchange, EntryError> {
+    let (head, request, response) = decode_prefix(entry)?;
+    let wrong = || EntryError::Lengths(entry.len());
+    let request_at = PREFIX.checked_add(head).ok_or_else(wrong)?;
+    let response_at = request_at.checked_add(request).ok_or_else(wrong)?;
+    if response_at.checked_add(response) != Some(entry.len()) {
+        return Err(wrong());
+    }
+    let head: Head = serde_json::from_slice(&entry.slice(PREFIX..request_at))?;
+    let request_body = entry.slice(request_at..response_at);
+    Ok(Exchange { head, request_body, response_body: entry.slice(response_at..) })
+}
+
+/// About how many bytes [`encode`] will write, without writing them.
+pub(super) fn size_hint(exchange: &Exchange) -> u64 {
+    let head = &exchange.head;
+    let response = head.response.iter().flat_map(|response| &response.headers);
+    let fields: usize = head.request_headers.iter().chain(response).map(|(name, value)| name.len() + value.len()).sum();
+    (512 + head.url.len() + fields + exchange.request_body.len() + exchange.response_body.len()) as u64
+}
+
+fn length(bytes: usize) -> Result<u32, EntryError> {
+    u32::try_from(bytes).map_err(|_| EntryError::TooLarge(bytes))
+}
+
+fn encode_prefix(head: u32, request: u32, response: u32) -> [u8; PREFIX] {
+    let ([h0, h1, h2, h3], [q0, q1, q2, q3]) = (head.to_le_bytes(), request.to_le_bytes());
+    let [s0, s1, s2, s3] = response.to_le_bytes();
+    [VERSION, h0, h1, h2, h3, q0, q1, q2, q3, s0, s1, s2, s3]
+}
+
+fn decode_prefix(entry: &Bytes) -> Result<(usize, usize, usize), EntryError> {
+    let (prefix, _) = entry.split_first_chunk::<PREFIX>().ok_or(EntryError::Lengths(entry.len()))?;
+    let &[version, h0, h1, h2, h3, q0, q1, q2, q3, s0, s1, s2, s3] = prefix;
+    if version != VERSION {
+        return Err(EntryError::Version(version));
+    }
+    let part = |bytes| u32::from_le_bytes(bytes) as usize;
+    Ok((part([h0, h1, h2, h3]), part([q0, q1, q2, q3]), part([s0, s1, s2, s3])))
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Utc};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::exchange::{BodySize, Ending, ExchangeId, ResponseHead, Timings};
+
+    fn headers() -> impl Strategy<Value = Vec<(String, String)>> {
+        prop::collection::vec((".{0,12}", ".{0,40}"), 0..6)
+    }
+
+    fn time() -> impl Strategy<Value = DateTime<Utc>> {
+        (0..4_000_000_000_000_000i64).prop_map(|micros| DateTime::from_timestamp_micros(micros).unwrap())
+    }
+
+    fn timings() -> impl Strategy<Value = Timings> {
+        (time(), time(), any::<Option<u64>>(), any::<u64>()).prop_map(
+            |(started_at, ended_at, first_byte_us, duration_us)| Timings {
+                started_at,
+                ended_at,
+                first_byte_us,
+                duration_us,
+            },
+        )
+    }
+
+    fn size() -> impl Strategy<Value = BodySize> {
+        any::<(u64, bool)>().prop_map(|(bytes, truncated)| BodySize { bytes, truncated })
+    }
+
+    fn response() -> impl Strategy<Value = Option<ResponseHead>> {
+        prop::option::of((any::<u16>(), headers()).prop_map(|(status, headers)| ResponseHead { status, headers }))
+    }
+
+    fn ending() -> impl Strategy<Value = Ending> {
+        prop_oneof![Just(Ending::Completed), Just(Ending::Canceled), Just(Ending::UpstreamFailed)]
+    }
+
+    fn head() -> impl Strategy<Value = Head> {
+        let request = (".{0,20}", any::<std::net::IpAddr>(), ".{0,8}", ".{0,80}", headers(), size());
+        (request, response(), size(), ending(), timings()).prop_map(
+            |((user, client, method, url, request_headers, request_size), response, response_size, ending, timings)| {
+                let id = ExchangeId::now();
+                Head {
+                    id,
+                    user,
+                    client,
+                    method,
+                    url,
+                    request_headers,
+                    request_size,
+                    response,
+                    response_size,
+                    ending,
+                    timings,
+                }
+            },
+        )
+    }
+
+    fn body() -> impl Strategy<Value = Bytes> {
+        prop::collection::vec(any::<u8>(), 0..300).prop_map(Bytes::from)
+    }
+
+    fn exchange() -> impl Strategy<Value = Exchange> {
+        (head(), body(), body()).prop_map(|(head, request_body, response_body)| Exchange {
+            head,
+            request_body,
+            response_body,
+        })
+    }
+
+    fn encoded(exchange: &Exchange) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        encode(exchange, &mut bytes).unwrap();
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_encoded_is_decoded(exchange in exchange()) {
+            let mut bytes = b"before".to_vec();
+            encode(&exchange, &mut bytes).unwrap();
+            let entry = Bytes::from(bytes).split_off(6);
+            prop_assert_eq!(decode(&entry).unwrap(), exchange);
+        }
+
+        #[test]
+        fn any_bytes_are_decoded_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode(&Bytes::from(bytes));
+        }
+
+        #[test]
+        fn mutated_entries_never_panic(
+            exchange in exchange(), at in any::<prop::sample::Index>(), to in any::<u8>(),
+        ) {
+            let mut bytes = encoded(&exchange);
+            let at = at.index(bytes.len());
+            bytes[at] = to;
+            let _ = decode(&Bytes::from(bytes));
+        }
+
+        #[test]
+        fn an_entry_cut_short_or_lengthened_is_refused(exchange in exchange(), at in any::<prop::sample::Index>()) {
+            let mut bytes = encoded(&exchange);
+            prop_assert!(decode(&Bytes::copy_from_slice(&bytes[..at.index(bytes.len())])).is_err());
+            bytes.push(b'x');
+            prop_assert!(matches!(decode(&Bytes::from(bytes)), Err(EntryError::Lengths(_))));
+        }
+    }
+
+    #[test]
+    fn another_version_is_named() {
+        let error = decode(&Bytes::from_static(&[9; 40])).unwrap_err();
+        insta::assert_snapshot!(error, @"entry version 9 is unknown to this version of copilens, which knows version 1");
+    }
+}
