@@ -104,7 +104,7 @@ impl Spool {
             empty.extend(ledger.seal(seq));
         }
         let shared = Arc::new(Shared::new(dir.to_owned(), options, ledger));
-        dispose_all(&shared, empty);
+        shared.dispose(empty);
         let mut writer = Writer::new(Arc::clone(&shared), last.unwrap_or_default());
         writer.try_out()?;
         Self::start(shared, writer).map_err(|error| SpoolError::open(dir, error))
@@ -140,7 +140,7 @@ impl Spool {
         let mut state = self.shared.lock();
         let done: Vec<Retired> = tokens.into_iter().filter_map(|token| state.ledger.settle(token)).collect();
         drop(state);
-        dispose_all(&self.shared, done);
+        self.shared.dispose(done);
     }
 
     /// How the spool is doing.
@@ -185,12 +185,6 @@ impl Spool {
 impl Drop for Spool {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-fn dispose_all(shared: &Shared, retired: Vec<Retired>) {
-    for segment in retired {
-        shared.dispose(Some(segment));
     }
 }
 

@@ -153,12 +153,17 @@ impl Shared {
         self.queued.notify_all();
     }
 
-    /// Removes the file of a segment that nobody needs, or puts it aside.
-    pub(super) fn dispose(&self, retired: Option<Retired>) {
-        let Some(Retired { segment: seq, damaged }) = retired else { return };
-        let path = self.path(seq);
-        let done = if damaged {
-            let aside = segment::damaged_path(&self.dir, seq);
+    /// Removes the files of segments that nobody needs, or puts them aside.
+    pub(super) fn dispose(&self, retired: impl IntoIterator<Item = Retired>) {
+        for segment in retired {
+            self.dispose_one(&segment);
+        }
+    }
+
+    fn dispose_one(&self, retired: &Retired) {
+        let path = self.path(retired.segment);
+        let done = if retired.damaged {
+            let aside = segment::damaged_path(&self.dir, retired.segment);
             tracing::error!(path = %aside.display(), "a spool segment with unreadable entries is kept for inspection");
             std::fs::rename(&path, aside)
         } else {

@@ -44,10 +44,13 @@ fn sync(shared: &Shared) {
     }
 }
 
-/// Makes the names in the folder safe.
+/// Makes the names in the folder safe. A folder that is gone has none; the writer makes it again.
 #[cfg(unix)]
 fn sync_folder(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+    match File::open(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        folder => folder?.sync_all(),
+    }
 }
 
 /// Folders cannot be synced here.

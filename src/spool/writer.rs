@@ -17,7 +17,7 @@ use super::shared::{Pending, Shared, StopGuard};
 /// What the batch buffer keeps of its memory between batches.
 const BUFFER_KEPT: usize = 4 << 20;
 /// What is written to find out whether a disk that failed works again.
-const PROBE: [u8; 64 << 10] = [0; 64 << 10];
+static PROBE: [u8; 64 << 10] = [0; 64 << 10];
 
 type Sender = oneshot::Sender<Result<(), SpoolError>>;
 

@@ -32,7 +32,9 @@ async fn append_all(spool: &Arc<Spool>, bytes: usize, writers: usize, each: usiz
         tokio::spawn(async move {
             let mut waits = Vec::new();
             for _ in 0..each {
-                tokio::time::sleep(Duration::from_millis(pause)).await;
+                if pause > 0 {
+                    tokio::time::sleep(Duration::from_millis(pause)).await;
+                }
                 let began = Instant::now();
                 spool.append(exchange.clone()).await.unwrap();
                 waits.push(began.elapsed());
