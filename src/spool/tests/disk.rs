@@ -104,6 +104,27 @@ fn a_full_disk_refuses_and_recovers() {
 }
 
 #[test]
+fn a_write_that_failed_half_way_leaves_no_trace_in_its_segment() {
+    let Some(disk) = SmallDisk::mount() else {
+        println!("skipped: mounting a tmpfs is not permitted");
+        return;
+    };
+    // No housekeeping in between, which would cut the segment too.
+    let patient = Options { segment_bytes: 200_000, sync_interval: Duration::from_secs(3600), ..options() };
+    let spool = Spool::open(&disk.0.path().join("spool"), patient).unwrap();
+    let mut reader = spool.reader();
+    fill(&spool);
+    let entries = drain(&mut reader);
+    let (last, others) = entries.split_last().unwrap();
+    settle_all(&spool, others);
+    put(&spool, exchange(1000)).unwrap();
+    let next = reader.next_batch(10, u64::MAX, Duration::ZERO).unwrap();
+    assert_eq!(next.first().unwrap().token.segment, last.token.segment, "the failed write's segment is used again");
+    assert_eq!(numbers(&next), [1000]);
+    assert_eq!((spool.status().last_error, spool.status().unreadable), (None, 0));
+}
+
+#[test]
 fn a_spool_opens_on_a_full_disk_and_reads_what_is_there() {
     let Some(disk) = SmallDisk::mount() else {
         println!("skipped: mounting a tmpfs is not permitted");
