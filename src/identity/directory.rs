@@ -35,7 +35,7 @@ impl Account {
 }
 
 /// A user as the directory knows it: the account, and what its password is compared with.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct User {
     account: Account,
     fingerprint: Fingerprint,
@@ -62,7 +62,7 @@ impl std::fmt::Debug for User {
 }
 
 /// All users and what their passwords compare with. Never changes; a reload builds a new one.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Directory {
     users: HashMap<String, Arc<User>>,
     /// What the passwords of unknown users are compared with.

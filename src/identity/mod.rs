@@ -11,7 +11,8 @@ mod password;
 pub mod secret_file;
 mod seed;
 
+pub(crate) use directory::ANONYMOUS;
 pub use directory::{Account, Directory, User};
 pub use name::{NameError, UserName};
 pub use password::{Password, Scheme};
-pub use seed::{Seed, SeedError};
+pub use seed::Seed;

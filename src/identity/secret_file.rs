@@ -4,28 +4,41 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-/// Why a secret cannot be read. Every message names the file and what to do.
+/// Why a secret cannot be had: the file, and what is wrong with it.
 #[derive(Debug, thiserror::Error)]
-pub enum SecretError {
-    /// There is no such file.
-    #[error("{}: no such file", .0.display())]
-    Missing(PathBuf),
-    /// Group or others have rights on it (the octal mode is named).
-    #[error("{}: mode {mode:04o} lets others read this secret; run: chmod 600 {}", path.display(), path.display())]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+#[error("{}: {problem}", path.display())]
+pub struct SecretError {
+    /// The secret's file.
+    pub path: PathBuf,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+/// What is wrong with a secret's file.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// It is not there.
+    #[error("no such file")]
+    Missing,
+    /// It must not be used as it is; the text says why and what to do, and shows nothing of the secret.
+    #[error("{0}")]
+    Refused(String),
     /// It cannot be read or written.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error("{0}")]
+    Io(io::Error),
+}
+
+impl Problem {
+    /// The error for a file with this problem.
+    pub(crate) fn with(self, path: &Path) -> SecretError {
+        SecretError { path: path.to_owned(), problem: self }
+    }
+}
+
+impl From<io::Error> for Problem {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::NotFound { Self::Missing } else { Self::Io(error) }
+    }
 }
 
 /// The text of a secret file.
@@ -33,26 +46,22 @@ pub enum SecretError {
 /// # Errors
 /// When it is missing, unreadable, not UTF-8, or (on Unix) open to group or others.
 pub fn read(path: &Path) -> Result<String, SecretError> {
-    refuse_exposed(path)?;
-    fs::read_to_string(path).map_err(|source| from_io(path, source))
-}
-
-fn from_io(path: &Path, source: io::Error) -> SecretError {
-    match source.kind() {
-        io::ErrorKind::NotFound => SecretError::Missing(path.to_owned()),
-        _ => SecretError::Io { path: path.to_owned(), source },
-    }
+    refuse_exposed(path).and_then(|()| Ok(fs::read_to_string(path)?)).map_err(|problem| problem.with(path))
 }
 
 #[cfg(unix)]
-fn refuse_exposed(path: &Path) -> Result<(), SecretError> {
+fn refuse_exposed(path: &Path) -> Result<(), Problem> {
     use std::os::unix::fs::PermissionsExt as _;
-    let mode = fs::metadata(path).map_err(|source| from_io(path, source))?.permissions().mode() & 0o7777;
-    if mode & 0o077 == 0 { Ok(()) } else { Err(SecretError::Exposed { path: path.to_owned(), mode }) }
+    let mode = fs::metadata(path)?.permissions().mode() & 0o7777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let file = path.display();
+    Err(Problem::Refused(format!("mode {mode:04o} opens this secret to others; run: chmod 600 {file}")))
 }
 
 #[cfg(not(unix))]
-fn refuse_exposed(_path: &Path) -> Result<(), SecretError> {
+fn refuse_exposed(_path: &Path) -> Result<(), Problem> {
     Ok(())
 }
 
@@ -80,7 +89,7 @@ mod tests {
     fn what_is_created_can_be_read_and_is_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/b/secret");
-        assert!(matches!(read(&path), Err(SecretError::Missing(_))));
+        assert!(matches!(read(&path), Err(SecretError { problem: Problem::Missing, .. })));
         create(&path, "one").unwrap();
         assert_eq!(create(&path, "two").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(read(&path).unwrap(), "one");

@@ -2,18 +2,18 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use data_encoding::{BASE32_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 
 use super::legacy::Prefix;
-use super::secret_file::{self, SecretError};
+use super::secret_file::{self, Problem, SecretError};
 use super::{Password, Scheme, UserName};
 
 /// A seed for one scheme. `Debug` shows the scheme alone.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Seed {
     /// Key of every HMAC.
     key: [u8; 32],
@@ -21,27 +21,7 @@ pub struct Seed {
     prefix: Option<Prefix>,
 }
 
-/// Why there is no seed.
-#[derive(Debug, thiserror::Error)]
-pub enum SeedError {
-    /// The file is not what the scheme needs.
-    #[error("{}: {}", path.display(), remedy(*scheme))]
-    Malformed {
-        /// The seed file.
-        path: PathBuf,
-        /// The scheme it should serve.
-        scheme: Scheme,
-    },
-    /// No seed file, in a scheme whose seed cannot be made up.
-    #[error("{}: no such file; write the add-on's integer seed into it and run: chmod 600 {}", .0.display(), .0.display())]
-    NoLegacySeed(PathBuf),
-    /// The file cannot be read or made.
-    #[error(transparent)]
-    File(#[from] SecretError),
-    /// The system gave no random bytes.
-    #[error("the system gives no random numbers: {0}")]
-    Random(getrandom::Error),
-}
+const NO_LEGACY_SEED: &str = "no such file; write the add-on's integer seed into it, readable for its owner alone";
 
 fn remedy(scheme: Scheme) -> &'static str {
     match scheme {
@@ -58,9 +38,9 @@ impl Seed {
     ///
     /// # Errors
     /// When the system gives no random bytes.
-    pub fn generate() -> Result<Self, SeedError> {
+    pub fn generate() -> io::Result<Self> {
         let mut key = [0; 32];
-        getrandom::fill(&mut key).map_err(SeedError::Random)?;
+        getrandom::fill(&mut key).map_err(io::Error::other)?;
         Ok(Self { key, prefix: None })
     }
 
@@ -84,30 +64,34 @@ impl Seed {
     ///
     /// # Errors
     /// When the file is missing, open to others, or not a seed for this scheme.
-    pub fn load(path: &Path, scheme: Scheme) -> Result<Self, SeedError> {
-        let text = secret_file::read(path)?;
-        Self::parse(scheme, &text).ok_or_else(|| SeedError::Malformed { path: path.to_owned(), scheme })
+    pub fn load(path: &Path, scheme: Scheme) -> Result<Self, SecretError> {
+        let text = secret_file::read(path).map_err(|error| match (error.problem, scheme) {
+            // It cannot be made up, so the message says where it comes from.
+            (Problem::Missing, Scheme::Legacy) => Problem::Refused(NO_LEGACY_SEED.to_owned()).with(path),
+            (problem, _) => problem.with(path),
+        })?;
+        Self::parse(scheme, &text).ok_or_else(|| Problem::Refused(remedy(scheme).to_owned()).with(path))
     }
 
     /// The seed in a file, which is made with a new seed where there is none.
     ///
     /// # Errors
     /// As [`Seed::load`]; also where the file cannot be made, and where it is missing in scheme `legacy`.
-    pub fn load_or_create(path: &Path, scheme: Scheme) -> Result<Self, SeedError> {
+    pub fn load_or_create(path: &Path, scheme: Scheme) -> Result<Self, SecretError> {
         match (Self::load(path, scheme), scheme) {
-            (Err(SeedError::File(SecretError::Missing(_))), Scheme::HmacSha256) => Self::create(path),
-            (Err(SeedError::File(SecretError::Missing(path))), Scheme::Legacy) => Err(SeedError::NoLegacySeed(path)),
+            (Err(SecretError { problem: Problem::Missing, .. }), Scheme::HmacSha256) => Self::create(path),
             (result, _) => result,
         }
     }
 
-    fn create(path: &Path) -> Result<Self, SeedError> {
-        let text = format!("{}\n", HEXLOWER.encode(&Self::generate()?.key));
-        match secret_file::create(path, &text) {
+    fn create(path: &Path) -> Result<Self, SecretError> {
+        let made = Self::generate().and_then(|seed| {
+            let text = format!("{}\n", HEXLOWER.encode(&seed.key));
+            secret_file::create(path, &text)
+        });
+        match made {
             // Another process that started at the same moment was quicker: its seed holds.
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                Err(SecretError::Io { path: path.to_owned(), source: error }.into())
-            }
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(Problem::Io(error).with(path)),
             _ => Self::load(path, Scheme::HmacSha256),
         }
     }
