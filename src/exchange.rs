@@ -28,6 +28,18 @@ impl ExchangeId {
     pub fn now() -> Self {
         Self(Uuid::now_v7())
     }
+
+    /// The id of these 16 bytes, as [`ExchangeId::as_bytes`] gave them.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+
+    /// The id's 16 bytes in network order; they sort as the id does.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
 }
 
 impl fmt::Display for ExchangeId {

@@ -1,0 +1,163 @@
+//! Usage events in one SQLite file: nothing to install, and other commands read it beside `run`.
+
+mod error;
+mod open;
+mod questions;
+mod readers;
+mod row;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use chrono::{DateTime, NaiveDate, Utc};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use self::error::Context;
+use self::readers::Readers;
+use super::{Result, StoreError, UsageStore};
+use crate::exchange::ExchangeId;
+use crate::usage::{DayUsage, UsageEvent};
+
+/// The file's name in the log folder.
+pub const FILE_NAME: &str = "usage.sqlite3";
+
+/// A [`UsageStore`] in an SQLite file.
+pub struct SqliteStore {
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    readers: Readers,
+}
+
+impl SqliteStore {
+    /// Opens the file for reading and writing; makes it (mode 0600) and its folder where they are missing, and brings an
+    /// older schema up to date. One process at a time should write: the log folder's lock sees to that.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`], [`StoreError::Corrupt`], or what keeps the file from being opened.
+    pub fn open(path: &Path) -> Result<Self> {
+        Ok(Self::of(path, open::writer(path)?))
+    }
+
+    /// Opens the file for reading beside the process that writes it. Writing to this store fails.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::Older`], and those of [`SqliteStore::open`].
+    pub fn open_to_read(path: &Path) -> Result<Self> {
+        Ok(Self::of(path, open::reader(path)?))
+    }
+
+    /// Sets a damaged file aside, as `<name>.corrupt-<timestamp>` with its WAL beside it, and opens a new one. Gives the
+    /// store and where the damaged file is. What no record tells, such as the noise counts, begins anew.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] where the files cannot be renamed, and those of [`SqliteStore::open`].
+    pub fn open_anew(path: &Path) -> Result<(Self, PathBuf)> {
+        let aside = with_suffix(path, &format!(".corrupt-{}", Utc::now().format("%Y%m%dT%H%M%S%.6fZ")));
+        // The database last: a stop in between leaves a damaged file to set aside, not a WAL that belongs to nothing.
+        for part in ["-shm", "-wal", ""] {
+            let (from, to) = (with_suffix(path, part), with_suffix(&aside, part));
+            if part.is_empty() || from.exists() {
+                std::fs::rename(from, to)
+                    .map_err(|source| StoreError::Unavailable { store: path.to_owned(), source: source.into() })?;
+            }
+        }
+        Ok((Self::open(path)?, aside))
+    }
+
+    /// Reads the whole file and checks that it is consistent. Takes about a second for a million events.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] with what is wrong.
+    pub fn check(&self) -> Result<()> {
+        let verdict = self.readers.with(|connection| questions::quick_check(connection).at(&self.path))?;
+        match verdict.as_str() {
+            "ok" => Ok(()),
+            _ => Err(StoreError::Corrupt { store: self.path.clone(), source: verdict.into() }),
+        }
+    }
+
+    fn of(path: &Path, writer: Connection) -> Self {
+        Self { path: path.to_owned(), writer: Mutex::new(writer), readers: Readers::new(path) }
+    }
+
+    fn ask<T>(&self, question: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        self.readers.with(|connection| question(connection).at(&self.path))
+    }
+
+    /// Runs `change` in a transaction, which an error undoes.
+    fn write<T>(&self, change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate).at(&self.path)?;
+        let result = change(&transaction).at(&self.path)?;
+        transaction.commit().at(&self.path)?;
+        Ok(result)
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+impl UsageStore for SqliteStore {
+    fn insert(&self, events: &[UsageEvent]) -> Result<Vec<bool>> {
+        self.write(|transaction| {
+            let mut statement = transaction.prepare_cached(&format!(
+                "INSERT INTO usage_event ({}) VALUES ({}) ON CONFLICT (id) DO NOTHING",
+                row::COLUMNS,
+                row::PLACES
+            ))?;
+            events.iter().map(|event| Ok(row::execute(&mut statement, event)? == 1)).collect()
+        })
+    }
+
+    fn was_answered(&self, user: &str, request_id: &str, before: (DateTime<Utc>, ExchangeId)) -> Result<bool> {
+        self.ask(|connection| questions::was_answered(connection, user, request_id, before))
+    }
+
+    fn day(&self, day: NaiveDate) -> Result<DayUsage> {
+        self.ask(|connection| questions::day(connection, day))
+    }
+
+    fn days(&self) -> Result<Vec<NaiveDate>> {
+        self.ask(questions::days)
+    }
+
+    fn events(
+        &self,
+        from: NaiveDate,
+        to: NaiveDate,
+        user: Option<&str>,
+        each: &mut dyn FnMut(UsageEvent),
+    ) -> Result<()> {
+        self.ask(|connection| questions::events(connection, from, to, user, each))
+    }
+
+    fn noise_counts(&self, from: NaiveDate, to: NaiveDate, user: Option<&str>) -> Result<BTreeMap<String, u64>> {
+        self.ask(|connection| questions::noise_counts(connection, from, to, user))
+    }
+
+    fn replace_days(&self, days: &[NaiveDate], events: &mut dyn Iterator<Item = UsageEvent>) -> Result<()> {
+        self.write(|transaction| {
+            let mut forget =
+                transaction.prepare_cached("DELETE FROM usage_event WHERE day = ?1 AND class <> 'noise'")?;
+            for day in days {
+                forget.execute([day.to_string()])?;
+            }
+            let mut statement = transaction.prepare_cached(&format!(
+                "INSERT OR REPLACE INTO usage_event ({}) VALUES ({})",
+                row::COLUMNS,
+                row::PLACES
+            ))?;
+            for event in events {
+                row::execute(&mut statement, &event)?;
+            }
+            Ok(())
+        })
+    }
+}

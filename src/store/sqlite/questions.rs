@@ -1,0 +1,154 @@
+//! What is asked of the events, as SQL. Each question goes by an index.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use rusqlite::{Connection, Row, params};
+
+use super::row::{self, Columns};
+use crate::copilot::vocabulary::Tokens;
+use crate::exchange::ExchangeId;
+use crate::store::NO_REASON;
+use crate::usage::{DayUsage, EventGroup, UsageEvent};
+
+const WAS_ANSWERED: &str = "
+    SELECT EXISTS (
+        SELECT 1 FROM usage_event
+        WHERE user = ?1 AND request_id = ?2 AND status BETWEEN 200 AND 299 AND (ended_us, id) < (?3, ?4)
+    )";
+
+const GROUPS_OF_DAY: &str = "
+    SELECT user, class, kind, editor, language, model, feature, COUNT(*),
+           SUM(input_tokens), SUM(output_tokens), SUM(cached_tokens), SUM(lines_suggested)
+    FROM usage_event
+    WHERE day = ?1 AND class <> 'noise'
+    GROUP BY user, class, kind, editor, language, model, feature";
+
+const INTERACTIONS_OF_DAY: &str = "
+    SELECT user, interaction_id, COUNT(*)
+    FROM usage_event
+    WHERE day = ?1 AND class = 'turn' AND kind = 'chat'
+    GROUP BY user, interaction_id";
+
+/// From each day to the next one in the index, rather than through all events.
+const DAYS: &str = "
+    WITH RECURSIVE days (day) AS (
+        SELECT MIN(day) FROM usage_event
+        UNION ALL
+        SELECT (SELECT MIN(day) FROM usage_event WHERE day > days.day) FROM days WHERE days.day IS NOT NULL
+    )
+    SELECT day FROM days WHERE day IS NOT NULL";
+
+/// The order is that of the index on day and user, so nothing is sorted and the first event comes at once.
+const EVENTS: &str = "
+    FROM usage_event
+    WHERE day BETWEEN ?1 AND ?2 AND (?3 IS NULL OR user = ?3)
+    ORDER BY day, user, id";
+
+const NOISE: &str = "
+    SELECT COALESCE(reason, ?4), COUNT(*)
+    FROM usage_event
+    WHERE day BETWEEN ?1 AND ?2 AND (?3 IS NULL OR user = ?3) AND class = 'noise'
+    GROUP BY 1";
+
+/// The questions, for the test that they go by an index.
+#[cfg(test)]
+pub(super) fn all() -> Vec<String> {
+    let events = format!("SELECT * {EVENTS}");
+    [WAS_ANSWERED, GROUPS_OF_DAY, INTERACTIONS_OF_DAY, DAYS, NOISE, &events].map(str::to_owned).to_vec()
+}
+
+pub(super) fn was_answered(
+    connection: &Connection,
+    user: &str,
+    request_id: &str,
+    (ended_at, id): (DateTime<Utc>, ExchangeId),
+) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(WAS_ANSWERED)?
+        .query_row(params![user, request_id, ended_at.timestamp_micros(), id.as_bytes()], |row| row.get(0))
+}
+
+pub(super) fn day(connection: &Connection, day: NaiveDate) -> rusqlite::Result<DayUsage> {
+    let mut usage = DayUsage::new(day);
+    // One transaction, so that both questions see the same events.
+    let snapshot = connection.unchecked_transaction()?;
+    for_each(&snapshot, GROUPS_OF_DAY, day, |row| add_group(&mut usage, row))?;
+    for_each(&snapshot, INTERACTIONS_OF_DAY, day, |row| add_interaction(&mut usage, row))?;
+    Ok(usage)
+}
+
+fn for_each(
+    connection: &Connection,
+    sql: &str,
+    day: NaiveDate,
+    mut each: impl FnMut(&Row<'_>) -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([day.to_string()])?;
+    while let Some(row) = rows.next()? {
+        each(row)?;
+    }
+    Ok(())
+}
+
+fn add_group(usage: &mut DayUsage, row: &Row<'_>) -> rusqlite::Result<()> {
+    let mut columns = Columns::of(row);
+    let user = columns.text()?.unwrap_or_default();
+    let group = EventGroup {
+        class: columns.word()?,
+        kind: columns.word()?,
+        editor: columns.text()?,
+        language: columns.text()?,
+        model: columns.text()?,
+        feature: columns.text()?.unwrap_or_default(),
+        count: columns.next()?,
+        tokens: Tokens { input: columns.next()?, output: columns.next()?, cached: columns.next()? },
+        lines_suggested: columns.next()?,
+    };
+    usage.add_group(user, &group);
+    Ok(())
+}
+
+fn add_interaction(usage: &mut DayUsage, row: &Row<'_>) -> rusqlite::Result<()> {
+    let mut columns = Columns::of(row);
+    usage.add_interaction(columns.text()?.unwrap_or_default(), columns.text()?, columns.next()?);
+    Ok(())
+}
+
+pub(super) fn days(connection: &Connection) -> rusqlite::Result<Vec<NaiveDate>> {
+    let mut statement = connection.prepare_cached(DAYS)?;
+    let days = statement.query_map([], |row| Columns::of(row).word())?;
+    days.collect()
+}
+
+pub(super) fn events(
+    connection: &Connection,
+    from: NaiveDate,
+    to: NaiveDate,
+    user: Option<&str>,
+    each: &mut dyn FnMut(UsageEvent),
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(&format!("SELECT {} {EVENTS}", row::COLUMNS))?;
+    let mut rows = statement.query(params![from.to_string(), to.to_string(), user])?;
+    while let Some(row) = rows.next()? {
+        each(row::read(row)?);
+    }
+    Ok(())
+}
+
+pub(super) fn noise_counts(
+    connection: &Connection,
+    from: NaiveDate,
+    to: NaiveDate,
+    user: Option<&str>,
+) -> rusqlite::Result<BTreeMap<String, u64>> {
+    let mut statement = connection.prepare_cached(NOISE)?;
+    let counts = statement
+        .query_map(params![from.to_string(), to.to_string(), user, NO_REASON], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    counts.collect()
+}
+
+pub(super) fn quick_check(connection: &Connection) -> rusqlite::Result<String> {
+    connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+}
