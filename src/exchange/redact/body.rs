@@ -1,0 +1,217 @@
+//! Secrets in bodies: found by their shape, masked in place so that lengths, JSON and UTF-8 stay what they were.
+//!
+//! It runs on the hot path, so it first looks for a few rare words with vectorised search; a body that holds none of them
+//! costs nothing more.
+
+use std::ops::Range;
+
+use memchr::memmem;
+
+/// Shortest credential that is taken for one: below it are words of prose and code.
+const SHORTEST: usize = 20;
+
+/// A word that betrays a secret near it, and what finds the secret's extent from the word's place.
+type Shape = (&'static [u8], fn(&[u8], usize) -> Option<Range<usize>>);
+
+/// Token prefixes: <https://github.blog/engineering/behind-githubs-new-authentication-token-formats/>.
+const SHAPES: &[Shape] = &[
+    (b"gho_", github_token),
+    (b"ghp_", github_token),
+    (b"ghu_", github_token),
+    (b"ghs_", github_token),
+    (b"ghr_", github_token),
+    (b"github_pat_", fine_grained_token),
+    (b"tid=", copilot_token),
+    (b"earer ", bearer),
+    (b"oken", json_value),
+    (b"ecret", json_value),
+];
+
+/// Overwrites with `*` whatever has the shape of a credential: GitHub tokens, Copilot tokens, bearer tokens, and JSON
+/// strings of 20 characters or more under a key that ends in `token` or `secret` (quoted JSON in JSON included).
+pub fn body(bytes: &mut [u8]) {
+    for (word, extent) in SHAPES {
+        mask_all(bytes, word, *extent);
+    }
+}
+
+fn mask_all(bytes: &mut [u8], word: &[u8], extent: fn(&[u8], usize) -> Option<Range<usize>>) {
+    let mut from = 0;
+    while let Some(found) = bytes.get(from..).and_then(|rest| memmem::find(rest, word)) {
+        let place = from + found;
+        from = place + word.len();
+        let Some(secret) = extent(bytes, place) else { continue };
+        from = from.max(secret.end);
+        if let Some(secret) = bytes.get_mut(secret) {
+            secret.fill(b'*');
+        }
+    }
+}
+
+/// `gho_` and its kin, then 20 or more letters and digits.
+fn github_token(bytes: &[u8], place: usize) -> Option<Range<usize>> {
+    prefixed(bytes, place, b"gho_".len(), |byte| byte.is_ascii_alphanumeric())
+}
+
+/// `github_pat_`, then 20 or more letters, digits and underscores.
+fn fine_grained_token(bytes: &[u8], place: usize) -> Option<Range<usize>> {
+    prefixed(bytes, place, b"github_pat_".len(), |byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+fn prefixed(bytes: &[u8], place: usize, prefix: usize, is_part: fn(u8) -> bool) -> Option<Range<usize>> {
+    let end = run_end(bytes, place + prefix, is_part);
+    (end - place >= prefix + SHORTEST).then_some(place..end)
+}
+
+/// `tid=...;exp=...;...:signature` up to a quote, a space, a backslash or the end. The extent is empty where the run is no
+/// token: that passes over it, so that a body of nothing but `tid=` is still searched in linear time.
+fn copilot_token(bytes: &[u8], place: usize) -> Option<Range<usize>> {
+    let end = run_end(bytes, place, |byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'`' | b'\\'));
+    let is_token = memmem::find(bytes.get(place..end)?, b";exp=").is_some();
+    Some(if is_token { place..end } else { end..end })
+}
+
+/// The credentials after `Bearer `: RFC 6750 section 2.1, and the `;` and `:` of Copilot tokens.
+fn bearer(bytes: &[u8], place: usize) -> Option<Range<usize>> {
+    let scheme = place.checked_sub(1).and_then(|first| bytes.get(first))?;
+    let start = place + b"earer ".len();
+    let end = run_end(bytes, start, |byte| byte.is_ascii_alphanumeric() || b"-._~+/=;:".contains(&byte));
+    (matches!(scheme, b'B' | b'b') && end - start >= SHORTEST).then_some(start..end)
+}
+
+/// The string value of the JSON key that the word at `place` ends.
+fn json_value(bytes: &[u8], place: usize) -> Option<Range<usize>> {
+    let key_end = run_end(bytes, place, |byte| byte.is_ascii_alphabetic());
+    let colon = skip_space(bytes, after_quote(bytes, key_end)?);
+    let value = (bytes.get(colon) == Some(&b':')).then(|| skip_space(bytes, colon + 1))?;
+    let start = after_quote(bytes, value)?;
+    let end = string_end(bytes, start, start - value - 1);
+    (end - start >= SHORTEST).then_some(start..end)
+}
+
+/// The place after a quote that may be escaped, being in a string itself.
+fn after_quote(bytes: &[u8], place: usize) -> Option<usize> {
+    let quote = run_end(bytes, place, |byte| byte == b'\\');
+    (bytes.get(quote) == Some(&b'"')).then_some(quote + 1)
+}
+
+fn skip_space(bytes: &[u8], place: usize) -> usize {
+    run_end(bytes, place, |byte| byte.is_ascii_whitespace())
+}
+
+/// Where a JSON string ends whose quotes are escaped by `escapes` backslashes. More of them before a quote make it part
+/// of the string.
+fn string_end(bytes: &[u8], start: usize, escapes: usize) -> usize {
+    let mut place = start;
+    while place < bytes.len() {
+        let run = run_end(bytes, place, |byte| byte == b'\\');
+        if bytes.get(run) == Some(&b'"') && run - place <= escapes {
+            return place;
+        }
+        place = run + 1;
+    }
+    bytes.len()
+}
+
+/// The end of the run of bytes from `place` on that `is_part` accepts.
+fn run_end(bytes: &[u8], place: usize, is_part: impl Fn(u8) -> bool) -> usize {
+    let rest = bytes.get(place..).unwrap_or_default();
+    place + rest.iter().position(|byte| !is_part(*byte)).unwrap_or(rest.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn masked(text: &str) -> String {
+        let mut bytes = text.as_bytes().to_vec();
+        body(&mut bytes);
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn canaries_of_every_shape_are_masked() {
+        let secrets = [
+            "gho_canaryCANARY0123456789",
+            "ghp_canaryCANARY0123456789",
+            "ghu_canaryCANARY0123456789",
+            "ghs_canaryCANARY0123456789",
+            "ghr_canaryCANARY0123456789",
+            "github_pat_canary_CANARY_0123456789",
+            "tid=canary;ol=1,2;exp=1735400000;sku=yearly;8kp=1:canary",
+        ];
+        for secret in secrets {
+            for (before, after) in
+                [("", ""), ("{\"a\":\"", "\"}"), ("x = '", "' # y"), ("\\\"", "\\\" z"), ("a ", "\nb")]
+            {
+                let expected = format!("{before}{}{after}", "*".repeat(secret.len()));
+                assert_eq!(masked(&format!("{before}{secret}{after}")), expected, "{before}{secret}{after}");
+            }
+        }
+    }
+
+    #[test]
+    fn bearer_tokens_keep_their_scheme() {
+        assert_eq!(
+            masked("-H 'Authorization: Bearer canary.canary-canary_1'"),
+            "-H 'Authorization: Bearer **********************'"
+        );
+        assert_eq!(masked("bearer canary/canary+canary=="), "bearer **********************");
+        assert_eq!(masked("the bearer of this letter"), "the bearer of this letter");
+    }
+
+    #[test]
+    fn json_values_under_secret_keys_are_masked() {
+        for key in ["token", "access_token", "refresh_token", "client_secret", "accessToken"] {
+            let text = format!(r#"{{"{key}" : "canary-é-canary-\"-canary","n":1}}"#);
+            let shown = masked(&text);
+            assert!(!shown.contains("canary"), "{shown}");
+            assert_eq!(shown.len(), text.len());
+            assert!(shown.ends_with(r#"","n":1}"#), "{shown}");
+        }
+    }
+
+    #[test]
+    fn json_quoted_in_json_is_masked_too() {
+        let shown = masked(r#"{"text":"{\"token\":\"canary-canary-canary\",\"n\":1}"}"#);
+        assert_eq!(shown, r#"{"text":"{\"token\":\"********************\",\"n\":1}"}"#);
+    }
+
+    #[test]
+    fn a_value_that_is_cut_off_is_masked_to_the_end() {
+        assert_eq!(masked(r#"{"token":"canary-canary-canary-"#), format!(r#"{{"token":"{}"#, "*".repeat(21)));
+    }
+
+    #[test]
+    fn ordinary_text_stays() {
+        for text in [
+            r#"{"max_tokens":500,"token":"short","secret":null,"usage":{"prompt_tokens":20}}"#,
+            r#"fn token(&self) -> &str { "a string that is long enough" }"#,
+            "gho_short through ghp_ github_pat_x tid=1;sku=2 Bearer short",
+            "",
+        ] {
+            assert_eq!(masked(text), text);
+        }
+    }
+
+    #[test]
+    fn hostile_repetition_takes_linear_time() {
+        for word in ["tid=", "token\":\"", "token\\\\", "Bearer ", "github_pat_", "gho_"] {
+            assert_eq!(masked(&word.repeat(200_000)).len(), word.len() * 200_000);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_keep_their_length_and_masking_twice_changes_nothing(
+            parts in prop::collection::vec("gho_|tid=|;exp=|Bearer |\"token\":\"|\\\\|\"| |[a-zA-Z0-9]{0,30}|\\PC{0,4}", 0..20)
+        ) {
+            let text: String = parts.concat();
+            let once = masked(&text);
+            prop_assert_eq!(once.len(), text.len());
+            prop_assert_eq!(masked(&once), once);
+        }
+    }
+}
