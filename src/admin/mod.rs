@@ -1,1 +1,59 @@
-//! (under construction)
+//! The admin listener's pages. The onboarding part of it is open to everyone and is also served through the proxy.
+
+mod address;
+mod downloads;
+mod health;
+mod install;
+mod onboarding;
+mod security;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::Redirect;
+use axum::routing::get;
+
+pub use address::{AddressError, ProxyAddress, ReachedAt};
+pub use health::Health;
+pub use onboarding::Onboarding;
+
+use onboarding::{AddressSource, Site};
+
+/// What the admin listener shows. The onboarding facts may be swapped at any time, for example after a reload.
+#[derive(Clone)]
+pub struct AdminState {
+    /// What users need to connect.
+    pub onboarding: Arc<ArcSwap<Onboarding>>,
+    /// Answers `/readyz`.
+    pub health: Health,
+}
+
+/// All pages of the admin listener.
+pub fn router(state: AdminState) -> Router {
+    let site = Site { onboarding: state.onboarding, address: AddressSource::HostHeader };
+    let pages = Router::new().route("/", get(|| async { Redirect::to("/install") }));
+    finish(pages.merge(onboarding_pages(site)).merge(health::routes(state.health)))
+}
+
+/// The install page, also at `/`, and the downloads, for `http://mitm.it/` and `http://copilens.local/` through the proxy.
+/// The proxy inserts [`ReachedAt`] into the request's extensions.
+pub fn onboarding_router(onboarding: Arc<ArcSwap<Onboarding>>) -> Router {
+    let site = Site { onboarding, address: AddressSource::Proxy };
+    let front = Router::new().route("/", get(install::page)).with_state(site.clone());
+    finish(front.merge(onboarding_pages(site)))
+}
+
+fn onboarding_pages(site: Site) -> Router {
+    install::routes().merge(downloads::routes()).with_state(site)
+}
+
+fn finish(pages: Router) -> Router {
+    pages
+        .fallback(|| async { (StatusCode::NOT_FOUND, "not found\n") })
+        .layer(axum::middleware::map_response(security::add_headers))
+}
+
+#[cfg(test)]
+mod tests;

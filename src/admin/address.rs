@@ -1,0 +1,138 @@
+//! The proxy's address as users have to enter it. It ends up in shell lines and in JavaScript, so its spelling is strict.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+
+use axum::http::uri::Authority;
+
+/// Inserted into a request's extensions by the proxy: the local address at which the client reached it.
+#[derive(Clone, Copy, Debug)]
+pub struct ReachedAt(pub SocketAddr);
+
+/// Host and port, where the host is a DNS name or an address (IPv6 in brackets) and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyAddress {
+    host: String,
+    port: u16,
+}
+
+/// The text is no `host:port`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not host:port, such as `proxy.example.com:8080` or `[2001:db8::1]:8080`")]
+pub struct AddressError(String);
+
+impl ProxyAddress {
+    /// The host that a `Host` header names, with another port; `None` if the header is not a host.
+    pub(super) fn of_host_header(header: &str, port: u16) -> Option<Self> {
+        let authority = Authority::from_str(header).ok()?;
+        is_plain_host(&authority).then(|| Self { host: authority.host().to_ascii_lowercase(), port })
+    }
+
+    /// DNS name or address; IPv6 in brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// TCP port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl From<SocketAddr> for ProxyAddress {
+    /// An unspecified address (`0.0.0.0`), which no client can enter, becomes loopback.
+    fn from(address: SocketAddr) -> Self {
+        let host = match address.ip().to_canonical() {
+            ip if ip.is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        Self { host, port: address.port() }
+    }
+}
+
+impl FromStr for ProxyAddress {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fault = || AddressError(text.to_owned());
+        let authority = Authority::from_str(text).map_err(|_| fault())?;
+        let port = authority.port_u16().filter(|port| *port != 0).ok_or_else(fault)?;
+        Self::of_host_header(text, port).ok_or_else(fault)
+    }
+}
+
+impl fmt::Display for ProxyAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// No user part, and only letters that mean nothing to a shell or to JavaScript.
+fn is_plain_host(authority: &Authority) -> bool {
+    let host = authority.host();
+    let name = |host: &str| !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+    let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let valid = bracketed.map_or_else(|| name(host), |ip| ip.parse::<std::net::Ipv6Addr>().is_ok());
+    valid && !authority.as_str().contains('@')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_header(header: &str) -> Option<String> {
+        ProxyAddress::of_host_header(header, 8080).map(|address| address.to_string())
+    }
+
+    #[test]
+    fn a_host_header_gives_the_host() {
+        for (header, shown) in [
+            ("Proxy.example.com", "proxy.example.com:8080"),
+            ("proxy.example.com:8081", "proxy.example.com:8080"),
+            ("10.0.0.5:8081", "10.0.0.5:8080"),
+            ("[2001:db8::1]:8081", "[2001:db8::1]:8080"),
+        ] {
+            assert_eq!(of_header(header).unwrap(), shown);
+        }
+    }
+
+    #[test]
+    fn a_host_header_that_is_more_than_a_host_is_ignored() {
+        for header in
+            ["", ":80", "a b", "x\"+alert(1)", "$(id)", "a;b", "me@host", "[::1", "[x]", "a'b", "a%20b", "a&b", "h/p"]
+        {
+            assert_eq!(of_header(header), None, "{header}");
+        }
+    }
+
+    #[test]
+    fn a_socket_address_gives_what_a_client_can_enter() {
+        let shown = |text: &str| ProxyAddress::from(text.parse::<SocketAddr>().unwrap()).to_string();
+        assert_eq!(shown("10.1.2.3:8080"), "10.1.2.3:8080");
+        assert_eq!(shown("[2001:db8::1]:8080"), "[2001:db8::1]:8080");
+        assert_eq!(shown("[::ffff:10.1.2.3]:8080"), "10.1.2.3:8080");
+        assert_eq!(shown("0.0.0.0:8080"), "127.0.0.1:8080");
+        assert_eq!(shown("[::]:8080"), "127.0.0.1:8080");
+    }
+
+    #[test]
+    fn a_configured_address_needs_host_and_port() {
+        let address: ProxyAddress = "copilot.example.com:3128".parse().unwrap();
+        assert_eq!((address.host(), address.port()), ("copilot.example.com", 3128));
+        for text in ["", "host", "host:", "host:0", "host:70000", "http://host:1", "user@host:1", "a b:1", ":1"] {
+            let error = text.parse::<ProxyAddress>().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("`{text}` is not host:port")), "{error}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_shown_holds_only_harmless_letters(header in ".*") {
+            if let Some(address) = ProxyAddress::of_host_header(&header, 1) {
+                assert!(address.to_string().bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b)));
+            }
+        }
+    }
+}
