@@ -47,6 +47,7 @@ impl Writer {
     pub(super) fn try_out(&mut self) -> Result<(), SpoolError> {
         let tried = self.usable_segment().map(|_| ());
         self.seal();
+        self.shared.lock().folder_unsynced = false;
         match self.report(tried) {
             Err(SpoolError::Write { source, .. }) if is_for_want_of_space(&source) => Ok(()),
             outcome => outcome,
