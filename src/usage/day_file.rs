@@ -29,8 +29,8 @@ struct UserEntry<'a> {
     models: &'a BTreeMap<String, u64>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     features: &'a BTreeMap<String, u64>,
-    #[serde(skip_serializing_if = "nothing_known")]
-    tokens: Tokens,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<Tokens>,
     interactions: u64,
     lines_suggested: u64,
 }
@@ -44,16 +44,11 @@ impl<'a> From<&'a UserUsage> for UserEntry<'a> {
             completions: &usage.completions,
             models: &usage.models,
             features: &usage.features,
-            tokens: usage.tokens,
+            tokens: Some(usage.tokens).filter(|tokens| *tokens != Tokens::default()),
             interactions: usage.interactions(),
             lines_suggested: usage.lines_suggested,
         }
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
-fn nothing_known(tokens: &Tokens) -> bool {
-    *tokens == Tokens::default()
 }
 
 impl DayUsage {

@@ -1,0 +1,469 @@
+//! `copilens report`: who did how much, in a terminal table or as JSON.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use anyhow::ensure;
+use chrono::{NaiveDate, TimeDelta};
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
+use serde::Serialize;
+
+use crate::copilot::vocabulary::Tokens;
+use crate::store::UsageStore;
+use crate::usage::{UserUsage, add_tokens};
+
+/// Days that a report covers where it is not told: today and the six before.
+const DEFAULT_DAYS: i64 = 7;
+
+const HEADER: [&str; 10] = [
+    "User",
+    "Completions",
+    "Chat\nturns",
+    "Steps",
+    "Tokens\nin",
+    "Tokens\nout",
+    "Top\nmodel",
+    "Top\neditor",
+    "Top\nlanguage",
+    "Lines\nsuggested",
+];
+
+const STYLE: TableStyle = UTF8_FULL_CONDENSED.header_separator(LineStyle::new('├', '─', '┼', '┤'));
+
+/// Characters of a name that a client sent that are shown in the table.
+const NAME_WIDTH: usize = 32;
+
+/// The arguments of `copilens report`.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ReportArgs {
+    /// First UTC day, as 2025-03-14 [default: six days before the last]
+    #[arg(long, value_name = "DAY")]
+    pub from: Option<NaiveDate>,
+    /// Last UTC day [default: today]
+    #[arg(long, value_name = "DAY")]
+    pub to: Option<NaiveDate>,
+    /// This user only
+    #[arg(long)]
+    pub user: Option<String>,
+    /// JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Writes the report of the days that `args` name; `today` is the current UTC day.
+///
+/// # Errors
+/// The range ends before it begins, the store cannot be read, or `out` cannot be written.
+pub fn report(store: &dyn UsageStore, args: &ReportArgs, today: NaiveDate, out: &mut dyn Write) -> anyhow::Result<()> {
+    let to = args.to.unwrap_or(today);
+    let from = args.from.unwrap_or(to - TimeDelta::days(DEFAULT_DAYS - 1));
+    ensure!(from <= to, "--from {from} is after --to {to}: give the earlier day to --from");
+    let report = Report::of(store, from, to, args.user.as_deref())?;
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
+        return Ok(());
+    }
+    if report.users.is_empty() {
+        write_where_to_look(&report, &store.days()?, out)?;
+    } else {
+        write_table(&report, out)?;
+    }
+    write_noise(&report, out)
+}
+
+/// What is printed, and the keys of `--json`. What is unknown is absent.
+#[derive(Serialize)]
+struct Report {
+    from: NaiveDate,
+    to: NaiveDate,
+    /// Those of the range with usage.
+    days: Vec<NaiveDate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    users: Vec<Line>,
+    total: Line,
+    noise: BTreeMap<String, u64>,
+}
+
+/// One row of the table.
+#[derive(Serialize)]
+struct Line {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    completions: u64,
+    chat_turns: u64,
+    steps: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<Tokens>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_model: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_editor: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_language: Option<String>,
+    lines_suggested: u64,
+}
+
+/// What a user, or all of them, did on all days of the report.
+#[derive(Default)]
+struct Sum {
+    completions: u64,
+    chat_turns: u64,
+    steps: u64,
+    tokens: Tokens,
+    models: BTreeMap<String, u64>,
+    editors: BTreeMap<String, u64>,
+    languages: BTreeMap<String, u64>,
+    lines_suggested: u64,
+}
+
+impl Report {
+    fn of(store: &dyn UsageStore, from: NaiveDate, to: NaiveDate, user: Option<&str>) -> anyhow::Result<Self> {
+        let mut days = Vec::new();
+        let mut total = Sum::default();
+        let mut users = BTreeMap::<String, Sum>::new();
+        for day in store.days()?.into_iter().filter(|day| (from..=to).contains(day)) {
+            let mut usage = store.day(day)?.users;
+            usage.retain(|name, _| user.is_none_or(|user| user == name));
+            if !usage.is_empty() {
+                days.push(day);
+            }
+            for (name, usage) in usage {
+                total.add(&usage);
+                users.entry(name).or_default().add(&usage);
+            }
+        }
+        let mut users: Vec<_> = users.into_iter().map(|(name, sum)| sum.line(Some(name))).collect();
+        users.sort_by_key(|line| Reverse(line.completions + line.chat_turns));
+        let noise = store.noise_counts(from, to, user)?;
+        Ok(Self { from, to, days, user: user.map(str::to_owned), users, total: total.line(None), noise })
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new();
+        table.load_style(STYLE).set_header(HEADER);
+        table.add_rows(self.users.iter().chain([&self.total]).map(Line::cells));
+        for (column, name) in table.column_iter_mut().zip(HEADER) {
+            if name != "User" && !name.starts_with("Top") {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        table
+    }
+}
+
+impl Sum {
+    fn add(&mut self, usage: &UserUsage) {
+        self.completions += usage.completions_count();
+        self.chat_turns += usage.chat_turns();
+        self.steps += usage.steps;
+        add_tokens(&mut self.tokens, usage.tokens);
+        add_counts(&mut self.models, &usage.models);
+        add_counts(&mut self.editors, &usage.chat);
+        for (editor, languages) in &usage.completions {
+            *self.editors.entry(editor.clone()).or_default() += languages.values().sum::<u64>();
+            add_counts(&mut self.languages, languages);
+        }
+        self.lines_suggested += usage.lines_suggested;
+    }
+
+    fn line(self, user: Option<String>) -> Line {
+        Line {
+            user,
+            completions: self.completions,
+            chat_turns: self.chat_turns,
+            steps: self.steps,
+            tokens: Some(self.tokens).filter(|tokens| *tokens != Tokens::default()),
+            top_model: top(self.models),
+            top_editor: top(self.editors),
+            top_language: top(self.languages),
+            lines_suggested: self.lines_suggested,
+        }
+    }
+}
+
+fn add_counts(sum: &mut BTreeMap<String, u64>, counts: &BTreeMap<String, u64>) {
+    for (name, count) in counts {
+        *sum.entry(name.clone()).or_default() += count;
+    }
+}
+
+/// The name with the highest count; of several, the first by name.
+fn top(counts: BTreeMap<String, u64>) -> Option<String> {
+    counts.into_iter().min_by_key(|(_, count)| Reverse(*count)).map(|(name, _)| name)
+}
+
+impl Line {
+    fn cells(&self) -> [String; HEADER.len()] {
+        let known = |count: Option<u64>| count.map_or_else(|| "-".to_owned(), grouped);
+        let name = |name: &Option<String>| name.as_deref().map_or_else(|| "-".to_owned(), printable);
+        [
+            self.user.clone().unwrap_or_else(|| "total".to_owned()),
+            grouped(self.completions),
+            grouped(self.chat_turns),
+            grouped(self.steps),
+            known(self.tokens.and_then(|tokens| tokens.input)),
+            known(self.tokens.and_then(|tokens| tokens.output)),
+            name(&self.top_model),
+            name(&self.top_editor),
+            name(&self.top_language),
+            grouped(self.lines_suggested),
+        ]
+    }
+}
+
+/// 1234567 as `1,234,567`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// A name that a client sent, cut, and without what a terminal would obey.
+fn printable(name: &str) -> String {
+    name.chars().take(NAME_WIDTH).map(|char| if char.is_control() { '?' } else { char }).collect()
+}
+
+fn write_table(report: &Report, out: &mut dyn Write) -> anyhow::Result<()> {
+    let mut lines: Vec<String> = report.table().lines().collect();
+    // The line below the header parts the totals from the users, too: above the table's last two lines.
+    if let Some(line) = lines.iter().find(|line| line.starts_with('├')).cloned() {
+        lines.insert(lines.len().saturating_sub(2), line);
+    }
+    for line in lines {
+        writeln!(out, "{line}")?;
+    }
+    writeln!(out, "Days (UTC): {} to {}, {} with usage", report.from, report.to, report.days.len())?;
+    Ok(())
+}
+
+fn write_where_to_look(report: &Report, stored: &[NaiveDate], out: &mut dyn Write) -> anyhow::Result<()> {
+    let whose = report.user.as_ref().map_or_else(String::new, |user| format!(" of {user}"));
+    writeln!(out, "No usage{whose} from {} to {} (UTC).", report.from, report.to)?;
+    match (stored.first(), stored.last()) {
+        _ if !report.noise.is_empty() => writeln!(out, "Requests came, but none that counts.")?,
+        (Some(first), Some(last)) => {
+            writeln!(out, "There are events from {first} to {last}: see --from and --to.")?;
+            if report.user.is_some() {
+                writeln!(out, "`copilens users list` shows the users' names.")?;
+            }
+        }
+        _ => {
+            writeln!(out, "Nothing is recorded yet. `copilens env NAME` prints the settings for a user's IDE,")?;
+            writeln!(out, "`copilens check` looks for faults, and `copilens demo` shows what to expect.")?;
+        }
+    }
+    Ok(())
+}
+
+fn write_noise(report: &Report, out: &mut dyn Write) -> anyhow::Result<()> {
+    if !report.noise.is_empty() {
+        let mut reasons: Vec<_> = report.noise.iter().collect();
+        reasons.sort_by_key(|(_, count)| Reverse(**count));
+        let reasons: Vec<_> = reasons.iter().map(|(reason, count)| format!("{reason} {}", grouped(**count))).collect();
+        writeln!(out, "Left out as noise: {}", reasons.join(", "))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{FILE_NAME, SqliteStore};
+    use crate::usage::UsageEvent;
+    use crate::usage::sample::{chat, completion, noise, noon, step};
+
+    fn today() -> NaiveDate {
+        noon().date_naive()
+    }
+
+    fn earlier(days: i64, event: UsageEvent) -> UsageEvent {
+        UsageEvent { ended_at: event.ended_at - TimeDelta::days(days), ..event }
+    }
+
+    fn team() -> Vec<UsageEvent> {
+        let tokens = Tokens { input: Some(1_234_567), output: Some(890), cached: None };
+        let rust = UsageEvent { language: Some("rust".to_owned()), ..completion(3, "grace") };
+        let jetbrains = UsageEvent { editor: Some("JetBrains-IU-251.1".to_owned()), ..chat(5, "grace") };
+        vec![
+            completion(1, "ada"),
+            earlier(2, completion(2, "grace")),
+            rust.clone(),
+            UsageEvent { id: completion(4, "").id, ..rust },
+            UsageEvent { tokens, ..jetbrains },
+            step(6, "grace"),
+            noise(7, "ada", "no_text"),
+            noise(8, "ada", "no_text"),
+            earlier(2, noise(9, "grace", "canceled")),
+            earlier(7, completion(10, "linus")),
+        ]
+    }
+
+    fn printed(events: &[UsageEvent], args: &ReportArgs) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join(FILE_NAME)).unwrap();
+        store.insert(events).unwrap();
+        let mut out = Vec::new();
+        report(&store, args, today(), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn only(user: &str) -> ReportArgs {
+        ReportArgs { user: Some(user.to_owned()), ..ReportArgs::default() }
+    }
+
+    #[test]
+    fn a_week_of_a_team() {
+        insta::assert_snapshot!(printed(&team(), &ReportArgs::default()), @"
+        ┌───────┬─────────────┬───────┬───────┬───────────┬────────┬────────────────┬───────────────┬──────────┬───────────┐
+        │ User  ┆ Completions ┆  Chat ┆ Steps ┆    Tokens ┆ Tokens ┆ Top            ┆ Top           ┆ Top      ┆     Lines │
+        │       ┆             ┆ turns ┆       ┆        in ┆    out ┆ model          ┆ editor        ┆ language ┆ suggested │
+        ├───────┼─────────────┼───────┼───────┼───────────┼────────┼────────────────┼───────────────┼──────────┼───────────┤
+        │ grace ┆           3 ┆     1 ┆     1 ┆ 1,235,467 ┆  1,010 ┆ gpt-4o-copilot ┆ vscode-1.99.0 ┆ rust     ┆         8 │
+        │ ada   ┆           1 ┆     0 ┆     0 ┆         - ┆      - ┆ gpt-4o-copilot ┆ vscode-1.99.0 ┆ python   ┆         2 │
+        ├───────┼─────────────┼───────┼───────┼───────────┼────────┼────────────────┼───────────────┼──────────┼───────────┤
+        │ total ┆           4 ┆     1 ┆     1 ┆ 1,235,467 ┆  1,010 ┆ gpt-4o-copilot ┆ vscode-1.99.0 ┆ python   ┆        10 │
+        └───────┴─────────────┴───────┴───────┴───────────┴────────┴────────────────┴───────────────┴──────────┴───────────┘
+        Days (UTC): 2025-03-08 to 2025-03-14, 2 with usage
+        Left out as noise: no_text 2, canceled 1
+        ");
+    }
+
+    #[test]
+    fn json_has_the_same_numbers() {
+        insta::assert_snapshot!(printed(&team(), &ReportArgs { json: true, ..ReportArgs::default() }), @r#"
+        {
+          "from": "2025-03-08",
+          "to": "2025-03-14",
+          "days": [
+            "2025-03-12",
+            "2025-03-14"
+          ],
+          "users": [
+            {
+              "user": "grace",
+              "completions": 3,
+              "chat_turns": 1,
+              "steps": 1,
+              "tokens": {
+                "input": 1235467,
+                "output": 1010,
+                "cached": 512
+              },
+              "top_model": "gpt-4o-copilot",
+              "top_editor": "vscode-1.99.0",
+              "top_language": "rust",
+              "lines_suggested": 8
+            },
+            {
+              "user": "ada",
+              "completions": 1,
+              "chat_turns": 0,
+              "steps": 0,
+              "top_model": "gpt-4o-copilot",
+              "top_editor": "vscode-1.99.0",
+              "top_language": "python",
+              "lines_suggested": 2
+            }
+          ],
+          "total": {
+            "completions": 4,
+            "chat_turns": 1,
+            "steps": 1,
+            "tokens": {
+              "input": 1235467,
+              "output": 1010,
+              "cached": 512
+            },
+            "top_model": "gpt-4o-copilot",
+            "top_editor": "vscode-1.99.0",
+            "top_language": "python",
+            "lines_suggested": 10
+          },
+          "noise": {
+            "canceled": 1,
+            "no_text": 2
+          }
+        }
+        "#);
+    }
+
+    #[test]
+    fn one_user() {
+        insta::assert_snapshot!(printed(&team(), &only("ada")), @"
+        ┌───────┬─────────────┬───────┬───────┬────────┬────────┬────────────────┬───────────────┬──────────┬───────────┐
+        │ User  ┆ Completions ┆  Chat ┆ Steps ┆ Tokens ┆ Tokens ┆ Top            ┆ Top           ┆ Top      ┆     Lines │
+        │       ┆             ┆ turns ┆       ┆     in ┆    out ┆ model          ┆ editor        ┆ language ┆ suggested │
+        ├───────┼─────────────┼───────┼───────┼────────┼────────┼────────────────┼───────────────┼──────────┼───────────┤
+        │ ada   ┆           1 ┆     0 ┆     0 ┆      - ┆      - ┆ gpt-4o-copilot ┆ vscode-1.99.0 ┆ python   ┆         2 │
+        ├───────┼─────────────┼───────┼───────┼────────┼────────┼────────────────┼───────────────┼──────────┼───────────┤
+        │ total ┆           1 ┆     0 ┆     0 ┆      - ┆      - ┆ gpt-4o-copilot ┆ vscode-1.99.0 ┆ python   ┆         2 │
+        └───────┴─────────────┴───────┴───────┴────────┴────────┴────────────────┴───────────────┴──────────┴───────────┘
+        Days (UTC): 2025-03-08 to 2025-03-14, 1 with usage
+        Left out as noise: no_text 2
+        ");
+    }
+
+    #[test]
+    fn the_range_is_the_callers() {
+        let day = today() - TimeDelta::days(7);
+        let args = ReportArgs { from: Some(day), to: Some(day), json: true, ..ReportArgs::default() };
+        let report: serde_json::Value = serde_json::from_str(&printed(&team(), &args)).unwrap();
+        assert_eq!(report["days"], serde_json::json!(["2025-03-07"]));
+        assert_eq!(report["users"][0]["user"], "linus");
+        assert_eq!(report["users"].as_array().unwrap().len(), 1);
+        assert_eq!(report["noise"], serde_json::json!({}));
+    }
+
+    #[test]
+    fn an_empty_report_says_where_to_look() {
+        insta::assert_snapshot!(printed(&[], &ReportArgs::default()), @"
+        No usage from 2025-03-08 to 2025-03-14 (UTC).
+        Nothing is recorded yet. `copilens env NAME` prints the settings for a user's IDE,
+        `copilens check` looks for faults, and `copilens demo` shows what to expect.
+        ");
+        insta::assert_snapshot!(printed(&[earlier(30, chat(1, "ada"))], &ReportArgs::default()), @"
+        No usage from 2025-03-08 to 2025-03-14 (UTC).
+        There are events from 2025-02-12 to 2025-02-12: see --from and --to.
+        ");
+        insta::assert_snapshot!(printed(&team(), &only("mary")), @"
+        No usage of mary from 2025-03-08 to 2025-03-14 (UTC).
+        There are events from 2025-03-07 to 2025-03-14: see --from and --to.
+        `copilens users list` shows the users' names.
+        ");
+        insta::assert_snapshot!(printed(&[noise(1, "ada", "no_text")], &ReportArgs::default()), @"
+        No usage from 2025-03-08 to 2025-03-14 (UTC).
+        Requests came, but none that counts.
+        Left out as noise: no_text 1
+        ");
+    }
+
+    #[test]
+    fn a_range_that_ends_before_it_begins_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join(FILE_NAME)).unwrap();
+        let args = ReportArgs { from: Some(today()), to: Some(today() - TimeDelta::days(1)), ..ReportArgs::default() };
+        let refused = report(&store, &args, today(), &mut Vec::new()).unwrap_err().to_string();
+        assert_eq!(refused, "--from 2025-03-14 is after --to 2025-03-13: give the earlier day to --from");
+    }
+
+    #[test]
+    fn a_clients_text_cannot_speak_to_the_terminal() {
+        let language = Some(format!("py\u{1b}[2J\nthon{}", "x".repeat(99)));
+        let text = printed(&[UsageEvent { language, ..completion(1, "ada") }], &ReportArgs::default());
+        assert!(text.contains("py?[2J?thonxxx") && !text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
+    fn digits_are_grouped_by_three() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    }
+}
