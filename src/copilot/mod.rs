@@ -1,3 +1,35 @@
-//! What Copilot traffic means.
+//! What Copilot's traffic means. Pure functions: no I/O, no clock, no runtime.
+//!
+//! The proxy asks two things on its hot path, [`capture`] and [`EndScanner`]. The recorder asks the rest, once an exchange:
+//! [`understand`] turns its bytes into record content and [`Facts`], and [`classify`] says what the facts count as.
+//!
+//! A further endpoint starts in `endpoint.rs`; how its answers are read goes beside `answer.rs`.
 
+mod answer;
+mod classify;
+mod content;
+mod decode;
+mod editor;
+mod end;
+mod endpoint;
+mod facts;
+mod feature;
+mod model;
+mod problem;
+mod prompt;
+#[cfg(test)]
+mod sample;
+pub mod sse;
+mod suggestion;
+mod understand;
 pub mod vocabulary;
+
+pub use classify::{Reason, Verdict, classify};
+pub use decode::{Decoded, decode};
+pub use editor::Ide;
+pub use end::EndScanner;
+pub use endpoint::{Endpoint, capture};
+pub use facts::{Facts, Initiator};
+pub use feature::Feature;
+pub use problem::Problem;
+pub use understand::{Understanding, understand};

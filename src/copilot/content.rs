@@ -1,0 +1,163 @@
+//! Bodies as a record shows them: JSON as JSON, a stream as the list of its events, and anything else as the text it is.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
+
+use super::problem::Problem;
+use super::sse;
+
+/// Data of the event that ends a stream; it carries nothing and no record shows it.
+const DONE: &[u8] = b"[DONE]";
+
+/// The content of an answer's body.
+#[derive(Debug, PartialEq)]
+pub(super) struct AnswerContent {
+    /// One element a streamed event, one for any other body, none for an empty one.
+    pub(super) values: Vec<Value>,
+    /// Whether it was a stream of events.
+    pub(super) streamed: bool,
+    /// [`Problem::NotJson`] where any element is no JSON.
+    pub(super) problem: Option<Problem>,
+}
+
+/// The content of a request's body; null where it is empty.
+pub(super) fn request(body: &[u8]) -> (Value, Option<Problem>) {
+    if body.is_empty() { (Value::Null, None) } else { value(body) }
+}
+
+/// The content of an answer's body, of the media type that `content_type` names.
+///
+/// Copilot sends streamed chat answers as `application/json` too, so the body's look counts as well.
+pub(super) fn answer(body: &[u8], content_type: Option<&str>) -> AnswerContent {
+    if is_event_stream(content_type) || looks_like_events(body) {
+        let events: Vec<_> = sse::events(body).map(|event| event.data).collect();
+        if !events.is_empty() {
+            return collect(events.iter().map(AsRef::as_ref).filter(|data| *data != DONE), true);
+        }
+    }
+    collect(Some(body).filter(|body| !body.is_empty()).into_iter(), false)
+}
+
+fn collect<'a>(parts: impl Iterator<Item = &'a [u8]>, streamed: bool) -> AnswerContent {
+    let (values, problems): (Vec<_>, Vec<_>) = parts.map(value).unzip();
+    AnswerContent { values, streamed, problem: problems.into_iter().flatten().next() }
+}
+
+/// JSON, else text, else base64. `serde_json` refuses what nests deeper than 128 levels and numbers out of range.
+fn value(bytes: &[u8]) -> (Value, Option<Problem>) {
+    match serde_json::from_slice(bytes) {
+        Ok(value) => (value, None),
+        Err(_) => (text(bytes), Some(Problem::NotJson)),
+    }
+}
+
+fn text(bytes: &[u8]) -> Value {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Value::from(text),
+        Err(_) => json!({ "base64": BASE64_STANDARD.encode(bytes) }),
+    }
+}
+
+fn is_event_stream(content_type: Option<&str>) -> bool {
+    let media_type = content_type.and_then(|value| value.split(';').next()).unwrap_or_default();
+    media_type.trim().eq_ignore_ascii_case("text/event-stream")
+}
+
+fn looks_like_events(body: &[u8]) -> bool {
+    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body).trim_ascii_start();
+    [&b"data:"[..], b"event:", b":"].iter().any(|start| body.starts_with(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const STREAM: Option<&str> = Some("text/event-stream; charset=utf-8");
+    const JSON: Option<&str> = Some("application/json");
+
+    fn values(body: &str, content_type: Option<&str>) -> Value {
+        answer(body.as_bytes(), content_type).values.into()
+    }
+
+    #[test]
+    fn a_request_is_json_or_text_or_base64_or_null() {
+        assert_eq!(request(br#"{"b":1,"a":[true]}"#), (json!({"b": 1, "a": [true]}), None));
+        assert_eq!(request(b"a=1&b=2"), (json!("a=1&b=2"), Some(Problem::NotJson)));
+        assert_eq!(request(b"\xFF{"), (json!({"base64": "/3s="}), Some(Problem::NotJson)));
+        assert_eq!(request(b""), (Value::Null, None));
+    }
+
+    #[test]
+    fn keys_keep_their_order() {
+        assert_eq!(request(br#"{"z":1,"a":2}"#).0.to_string(), r#"{"z":1,"a":2}"#);
+    }
+
+    #[test]
+    fn what_does_not_parse_is_text() {
+        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+        for text in [deep.as_str(), r#"{"a":1e400}"#, r#"{"a":"#, " ", "nul"] {
+            assert_eq!(request(text.as_bytes()), (json!(text), Some(Problem::NotJson)));
+            assert_eq!(values(text, JSON), json!([text]));
+        }
+    }
+
+    #[test]
+    fn a_stream_is_the_list_of_its_events() {
+        let body = "data: {\"a\":1}\n\n: ping\n\ndata: oops\n\ndata: [DONE]\n\n";
+        let expected = AnswerContent {
+            values: vec![json!({"a": 1}), json!("oops")],
+            streamed: true,
+            problem: Some(Problem::NotJson),
+        };
+        assert_eq!(answer(body.as_bytes(), STREAM), expected);
+        assert_eq!(answer(body.as_bytes(), JSON), expected);
+    }
+
+    #[test]
+    fn a_stream_is_known_by_its_look() {
+        for body in ["\u{feff}data:{}\n\n", "\n data:{}\n\ndata:{}", "event: a\ndata: {}\n\n", ": hi\n\ndata: {}\n\n"] {
+            let content = answer(body.as_bytes(), None);
+            assert_eq!((content.streamed, content.values), (true, vec![json!({})]), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_finished_stream_without_events_is_empty_but_streamed() {
+        assert_eq!(
+            answer(b"data: [DONE]\n\n", STREAM),
+            AnswerContent { values: vec![], streamed: true, problem: None }
+        );
+    }
+
+    #[test]
+    fn a_stream_cut_anywhere_keeps_what_came() {
+        let body = "data: {\"a\":1}\n\ndata: {\"é\":2}\n\ndata: [DONE]\n\n".as_bytes();
+        for cut in 15..body.len() {
+            assert_eq!(answer(&body[..cut], STREAM).values[0], json!({"a": 1}), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn an_error_sent_as_a_stream_is_not_lost() {
+        assert_eq!(values(r#"{"error":"no"}"#, STREAM), json!([{"error": "no"}]));
+        assert_eq!(values("upstream said no", STREAM), json!(["upstream said no"]));
+    }
+
+    #[test]
+    fn other_bodies_are_one_element_and_empty_ones_none() {
+        assert_eq!(values(r#"{"a":1}"#, JSON), json!([{"a": 1}]));
+        assert_eq!(values("<html>", Some("text/html")), json!(["<html>"]));
+        assert_eq!(values("", JSON), json!([]));
+        assert_eq!(values("", STREAM), json!([]));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_lost_or_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert_eq!(answer(&bytes, None).values.is_empty() && !answer(&bytes, None).streamed, bytes.is_empty());
+        }
+    }
+}
