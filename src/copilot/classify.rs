@@ -93,19 +93,20 @@ pub fn classify(facts: &Facts, repeat_of_success: bool) -> Verdict {
     Verdict { class: reason.map_or(Class::Turn, Reason::class), reason }
 }
 
-/// Refusals and failures are no use of Copilot. Source: the legacy add-on keeps answers with 200 alone.
+/// Refusals and failures are no use of Copilot. Source: HTTP alone (RFC 9110 section 15.3).
 fn status(facts: &Facts) -> Option<Reason> {
     let succeeded = facts.status.is_some_and(|status| (200..300).contains(&status));
     (!succeeded).then_some(Reason::Status)
 }
 
-/// A completion that the client cancelled was never shown: typing on cancels it. A chat that had brought text was read, so
-/// it goes on to the other rules. Source: the editors cancel a request when its suggestion is out of date.
+/// A completion that the client cancelled came too late to be shown. A chat that had brought text was read, so it goes on
+/// to the other rules. Source: the ending that the proxy saw.
 fn canceled(facts: &Facts) -> Option<Reason> {
     (facts.outcome == Outcome::Canceled && !is_read_chat(facts)).then_some(Reason::Canceled)
 }
 
-/// An upstream that breaks off in mid-answer leaves what a cancelled answer leaves, and counts like one.
+/// An upstream that breaks off in mid-answer leaves what a cancelled answer leaves, and counts like one. Source: the ending
+/// that the proxy saw.
 fn broken_off(facts: &Facts) -> Option<Reason> {
     (facts.outcome == Outcome::Failed && !is_read_chat(facts)).then_some(Reason::BrokenOff)
 }
@@ -114,7 +115,7 @@ fn is_read_chat(facts: &Facts) -> bool {
     facts.kind == Kind::Chat && facts.has_text
 }
 
-/// JetBrains agents send each tool's result in a request of its own. Source: the legacy add-on.
+/// A JetBrains agent's follow-up offers its tools again. Source: the legacy add-on.
 fn agent_tools(facts: &Facts) -> Option<Reason> {
     (is_chat_of(facts, Ide::Intellij) && facts.has_tools && is_agent(facts)).then_some(Reason::AgentTools)
 }
@@ -137,12 +138,12 @@ fn empty_completion(facts: &Facts) -> Option<Reason> {
     (is_completion && !facts.has_text && facts.response_problems.is_empty()).then_some(Reason::EmptyCompletion)
 }
 
-/// VS Code sets `stop` in helper requests (titles, intents), not in a person's chat. Source: the legacy add-on.
+/// In VS Code `stop` marks a helper's request, not a person's chat. Source: the legacy add-on.
 fn stop_field(facts: &Facts) -> Option<Reason> {
     (is_chat_of(facts, Ide::Vscode) && facts.has_stop).then_some(Reason::StopField)
 }
 
-/// JetBrains ends helper requests with a system message. Source: the legacy add-on.
+/// In JetBrains a person's chat ends with the person's message, a helper's request need not. Source: the legacy add-on.
 fn last_message_not_user(facts: &Facts) -> Option<Reason> {
     let by_another = facts.last_role.as_deref().is_some_and(|role| role != "user");
     (is_chat_of(facts, Ide::Intellij) && by_another).then_some(Reason::LastMessageNotUser)

@@ -19,7 +19,8 @@ pub fn url(url: &str) -> String {
 
 /// RFC 3986 section 3.2: user information ends at the last `@` of the authority.
 fn without_userinfo(location: &str) -> String {
-    let Some((scheme, rest)) = location.split_once("//") else { return location.to_owned() };
+    let parts = location.split_once("//").filter(|(scheme, _)| !scheme.contains('/'));
+    let Some((scheme, rest)) = parts else { return location.to_owned() };
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     format!("{scheme}//{host}{path}")
@@ -52,9 +53,13 @@ mod tests {
 
     #[test]
     fn a_plain_url_stays_as_it_is() {
-        for plain in
-            ["https://api.example.com/chat/completions", "https://h.example:444/a@b?x=1&y=%20#top", "/path?q", ""]
-        {
+        for plain in [
+            "https://api.example.com/chat/completions",
+            "https://h.example:444/a@b?x=1&y=%20#top",
+            "/path?q",
+            "/a//b@c",
+            "",
+        ] {
             assert_eq!(url(plain), plain);
         }
     }
