@@ -1,3 +1,5 @@
 //! (under construction)
 
+pub mod env;
 pub mod report;
+pub mod users;

@@ -9,7 +9,7 @@ use toml_edit::{ArrayOfTables, DocumentMut, Table, value};
 
 use super::allowlist::Allowlist;
 use super::fault::{Error, nearest};
-use crate::identity::UserName;
+use crate::identity::{Account, UserName};
 
 /// Why an edit was not made. The file is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,17 @@ pub enum EditError {
     File(#[from] Error),
 }
 
+impl EditError {
+    /// The process's exit code (sysexits.h): 64 for a wrong name, else that of the file's error.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Unknown { .. } | Self::Exists { .. } => 64,
+            Self::File(error) => error.exit_code(),
+        }
+    }
+}
+
 fn hint(near: Option<&str>) -> String {
     near.map(|name| format!("; did you mean \"{name}\"?")).unwrap_or_default()
 }
@@ -46,7 +57,7 @@ impl Allowlist {
     ///
     /// # Errors
     /// [`EditError::Unknown`].
-    pub fn find(&self, path: &Path, name: &str) -> Result<&crate::identity::Account, EditError> {
+    pub fn find(&self, path: &Path, name: &str) -> Result<&Account, EditError> {
         let names = self.accounts.iter().map(|account| account.name.as_str());
         self.get(name).ok_or_else(|| EditError::Unknown {
             path: path.to_owned(),

@@ -154,7 +154,9 @@ mod tests {
         }
 
         fn write(&self, name: &str, text: &str) {
-            fs::write(self.folder.path().join(name), text).unwrap();
+            let new = self.folder.path().join("new-file");
+            fs::write(&new, text).unwrap();
+            fs::rename(new, self.folder.path().join(name)).unwrap();
         }
 
         async fn wait_until(&self, condition: impl Fn(&Live) -> bool) {

@@ -97,7 +97,7 @@ impl Sources {
         let is_known = settings.is_some() || auth.allowlist.exists();
         let allowlist = is_known.then(|| collect(load_allowlist(&auth), &mut faults)).transpose()?.flatten();
         let Some(settings) = settings else { return Err(Error::Faults(faults)) };
-        let seed = load_seed(&auth.seed_file, auth.scheme).map_err(from_secret);
+        let seed = load_seed(&auth.seed_file, auth.scheme).map_err(Error::from);
         match (allowlist, collect(seed, &mut faults)?) {
             (Some(allowlist), Some(seed)) => {
                 Ok(Loaded { directory: Directory::new(allowlist.accounts, &seed), settings, seed })
@@ -129,12 +129,15 @@ fn collect<T>(result: Result<T, Error>, faults: &mut Vec<Fault>) -> Result<Optio
     }
 }
 
-fn from_secret(error: SecretError) -> Error {
-    const REMEDY: &str = "no such file; `copilens run` makes it (or restore it from a backup to keep all passwords)";
-    match error.problem {
-        Problem::Missing => Error::of_file(&error.path, REMEDY),
-        Problem::Refused(message) => Error::of_file(&error.path, message),
-        Problem::Io(source) => Error::io(&error.path, source),
+impl From<SecretError> for Error {
+    fn from(error: SecretError) -> Self {
+        const REMEDY: &str =
+            "no such file; `copilens run` makes it (or restore it from a backup to keep all passwords)";
+        match error.problem {
+            Problem::Missing => Self::of_file(&error.path, REMEDY),
+            Problem::Refused(message) => Self::of_file(&error.path, message),
+            Problem::Io(source) => Self::io(&error.path, source),
+        }
     }
 }
 

@@ -17,8 +17,15 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 use super::fault::{Fault, nearest};
 
 /// Variables of the environment that override keys: `COPILENS_LISTEN`, `COPILENS_AUTH__REQUIRED`.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);
+
+/// Names alone: a value may be a secret.
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 impl Environment {
     /// Those of this process. Values that are not UTF-8 are left out.
@@ -391,6 +398,7 @@ mod tests {
             ("COPILENS_SERVICE_PORT", "tcp://10.0.0.1:80"),
             ("HOME", "/root"),
         ];
+        assert!(!format!("{:?}", environment(&variables)).contains("10.0.0.1"));
         insta::assert_snapshot!(read("", &variables).unwrap_err().join("\n"), @r#"
         COPILENS_INNER__NUMBER: too much
         COPILENS_INNER__PORT: unknown environment variable; did you mean "COPILENS_INNER__PORTS"?
