@@ -14,8 +14,7 @@ fn new_ca() -> CaCertificate {
     CaFiles::open_or_create(dir.path()).unwrap().certificate().clone()
 }
 
-/// Expires on 1 January 2034; its fingerprint is that of the bytes below.
-fn known_onboarding() -> Onboarding {
+fn default_onboarding() -> Onboarding {
     Onboarding {
         ca: new_ca(),
         listen: "0.0.0.0:8080".parse().unwrap(),
@@ -32,7 +31,7 @@ fn admin_with(onboarding: Onboarding, problems: &'static [&'static str]) -> Rout
 }
 
 fn admin() -> Router {
-    admin_with(known_onboarding(), &[])
+    admin_with(default_onboarding(), &[])
 }
 
 fn through_proxy(onboarding: Onboarding) -> Router {
@@ -77,7 +76,7 @@ async fn the_front_page_leads_to_the_install_page() {
 
 #[tokio::test]
 async fn the_page_text_for_one_address() {
-    let onboarding = known_onboarding();
+    let onboarding = default_onboarding();
     let ca = onboarding.ca.clone();
     let page = get_page(admin_with(onboarding, &[]), "/install").await;
     let text = visible_text(page.text())
@@ -126,17 +125,17 @@ async fn through_the_proxy_it_shows_the_address_that_the_client_reached() {
     for path in ["/", "/install", "/proxy.pac"] {
         let mut request = get_from("mitm.it", path);
         request.extensions_mut().insert(ReachedAt("10.1.2.3:3128".parse().unwrap()));
-        let page = send(through_proxy(known_onboarding()), request).await;
+        let page = send(through_proxy(default_onboarding()), request).await;
         assert!(page.text().contains("10.1.2.3:3128"));
         assert!(!page.text().contains("mitm.it:"));
     }
-    let page = send(through_proxy(known_onboarding()), get_from("mitm.it", "/")).await;
+    let page = send(through_proxy(default_onboarding()), get_from("mitm.it", "/")).await;
     assert!(page.text().contains("127.0.0.1:8080"));
 }
 
 #[tokio::test]
 async fn the_configured_address_goes_before_what_was_reached() {
-    let mut onboarding = known_onboarding();
+    let mut onboarding = default_onboarding();
     onboarding.public_address = Some("copilot.example.com:3128".parse().unwrap());
     let mut request = get_from("mitm.it", "/install");
     request.extensions_mut().insert(ReachedAt("10.1.2.3:8080".parse().unwrap()));
@@ -151,9 +150,9 @@ async fn the_configured_address_goes_before_what_was_reached() {
 
 #[tokio::test]
 async fn a_swap_shows_at_the_next_request() {
-    let onboarding = Arc::new(ArcSwap::from_pointee(known_onboarding()));
+    let onboarding = Arc::new(ArcSwap::from_pointee(default_onboarding()));
     let pages = onboarding_router(Arc::clone(&onboarding));
-    onboarding.store(Arc::new(Onboarding { prompts_kept: false, retention_days: 0, ..known_onboarding() }));
+    onboarding.store(Arc::new(Onboarding { prompts_kept: false, retention_days: 0, ..default_onboarding() }));
     let page = get_page(pages, "/").await;
     assert!(page.text().contains("The text of prompts and answers is not kept."));
     assert!(page.text().contains("until your administrator deletes them"));
@@ -161,8 +160,8 @@ async fn a_swap_shows_at_the_next_request() {
 
 #[tokio::test]
 async fn downloads_have_their_types_and_names_and_no_key() {
-    let (ca_host, ca) = (known_onboarding(), new_ca());
-    let onboarding = Onboarding { ca: ca.clone(), ..ca_host };
+    let onboarding = default_onboarding();
+    let ca = onboarding.ca.clone();
     for (path, content_type, file) in [
         ("/ca.pem", "application/x-pem-file", "copilens-ca.pem"),
         ("/ca.cer", "application/x-x509-ca-cert", "copilens-ca.cer"),
@@ -183,7 +182,7 @@ async fn downloads_have_their_types_and_names_and_no_key() {
 #[tokio::test]
 async fn no_path_serves_a_key_or_a_file() {
     for path in ["/ca.key", "/certs/ca.key", "/../certs/ca.key", "/%2e%2e/certs/ca.key", "/install/", "/nothing"] {
-        for router in [admin(), through_proxy(known_onboarding())] {
+        for router in [admin(), through_proxy(default_onboarding())] {
             let answer = get_page(router, path).await;
             assert_eq!((answer.status, answer.text()), (StatusCode::NOT_FOUND, "not found\n"), "{path}");
         }
@@ -193,13 +192,13 @@ async fn no_path_serves_a_key_or_a_file() {
 #[tokio::test]
 async fn through_the_proxy_there_is_no_health_page() {
     for path in ["/livez", "/readyz"] {
-        assert_eq!(get_page(through_proxy(known_onboarding()), path).await.status, StatusCode::NOT_FOUND);
+        assert_eq!(get_page(through_proxy(default_onboarding()), path).await.status, StatusCode::NOT_FOUND);
     }
 }
 
 #[tokio::test]
 async fn health_lists_one_problem_a_line() {
-    let sick = || admin_with(known_onboarding(), &["spool is full", "store:\nno answer"]);
+    let sick = || admin_with(default_onboarding(), &["spool is full", "store:\nno answer"]);
     assert_eq!(get_page(sick(), "/livez").await.text(), "ok\n");
     let answer = get_page(sick(), "/readyz").await;
     assert_eq!((answer.status, answer.text()), (StatusCode::SERVICE_UNAVAILABLE, "spool is full\nstore: no answer\n"));

@@ -123,5 +123,6 @@ pub(super) fn unique_serial() -> [u8; 16] {
     Uuid::now_v7().into_bytes()
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;

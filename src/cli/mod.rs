@@ -1,5 +1,6 @@
 //! (under construction)
 
+pub mod ca;
 pub mod env;
 pub mod report;
 pub mod users;

@@ -116,7 +116,8 @@ fn a_pair_of_another_tool_works() {
 
 #[test]
 fn a_certificate_that_cannot_serve_is_refused() {
-    let cases: [(fn(&mut CertificateParams), &str); 4] = [
+    type Change = fn(&mut CertificateParams);
+    let cases: [(Change, &str); 4] = [
         (|params| params.not_after = rcgen::date_time_ymd(2020, 1, 1), "DIR/ca.pem: expired at 2020-01-01T00:00:00Z"),
         (|params| params.not_before = rcgen::date_time_ymd(2200, 1, 1), "DIR/ca.pem: is valid only from 2200-01-01"),
         (|params| params.is_ca = IsCa::ExplicitNoCa, "DIR/ca.pem: is not a CA certificate"),
