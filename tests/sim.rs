@@ -3,15 +3,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::io::Read;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use copilens::sim::client::{self, ClientError, Connection};
+use copilens::sim::client::{self, ClientError, Connection, Credentials, ProxyClient};
 use copilens::sim::copilot::{FakeCopilot, FakeOptions, control};
+use copilens::sim::ide::{Developer, EditorProfile, Person, Workday};
 use copilens::sim::raw::{RawOrigin, Step};
 use copilens::sim::tls::{self, Alpn, COPILOT_NAMES, TestAuthority};
 use http::{Request, Version};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 const HOST: &str = "api.business.githubcopilot.com";
 const SOON: Duration = Duration::from_secs(10);
@@ -135,7 +139,8 @@ async fn answers_are_encoded_so_that_each_event_can_be_read_at_once() {
     let fake = fake(&authority, FakeOptions::default()).await;
     let connection = direct(&authority, &fake, Alpn::Both).await;
     let plain = connection.send(chat(true)).await.unwrap().bytes().await.unwrap();
-    for (coding, named) in [("gzip", "gzip"), ("br", "br"), ("zstd", "zstd"), ("deflate", "deflate"), ("accept", "br")] {
+    for (coding, named) in [("gzip", "gzip"), ("br", "br"), ("zstd", "zstd"), ("deflate", "deflate"), ("accept", "br")]
+    {
         let request = with(chat(true), &[(control::ENCODING, coding), ("accept-encoding", "identity, br;q=1, gzip")]);
         let mut reply = connection.send(request).await.unwrap();
         assert_eq!(reply.header("content-encoding"), Some(named));
@@ -242,4 +247,131 @@ async fn a_raw_origin_keeps_to_its_script() {
     assert_eq!(reply.unwrap().headers()["x-odd"].as_bytes(), "ü".as_bytes());
     let second = client::direct_plain(origin.address(), "localhost").await.unwrap();
     assert!(second.send(Request::get("/").body(Bytes::new()).unwrap()).await.is_err());
+}
+
+/// A proxy that lets everything through to one address, to see what developers send.
+async fn open_proxy(target: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                client.set_nodelay(true).unwrap();
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(client.read_u8().await.unwrap());
+                }
+                // "Basic YWRhOnNlY3JldA==" is ada:secret.
+                if !String::from_utf8_lossy(&head).contains("\r\nProxy-Authorization: Basic YWRhOnNlY3JldA==\r\n") {
+                    let refusal = "HTTP/1.1 407 Who?\r\nProxy-Authenticate: Basic\r\ncontent-length: 4\r\n\r\nwho?";
+                    return client.write_all(refusal.as_bytes()).await.unwrap();
+                }
+                client.write_all(b"HTTP/1.1 200 Go\r\n\r\n").await.unwrap();
+                let mut server = tokio::net::TcpStream::connect(target).await.unwrap();
+                server.set_nodelay(true).unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    address
+}
+
+fn ada(editor: EditorProfile, languages: &[&str]) -> Person {
+    let languages = languages.iter().map(ToString::to_string).collect();
+    Person { name: "ada".into(), password: "secret".into(), editor, languages, telemetry: true, seed: 5 }
+}
+
+#[tokio::test]
+async fn a_developer_sends_what_editors_send() {
+    let authority = TestAuthority::new().unwrap();
+    let fake = fake(&authority, FakeOptions::default()).await;
+    let proxy = open_proxy(fake.address()).await;
+    let developer = Developer::new(ada(EditorProfile::pycharm(), &["python"]), proxy, authority.roots());
+    let suggestion = developer.complete().await.unwrap();
+    assert!(!suggestion.text.is_empty() && suggestion.language == "python");
+    assert_eq!(developer.complete_in_vain().await.unwrap().text, "");
+    developer.cancel_completion().await.unwrap();
+    let turn = developer.ask().await.unwrap();
+    assert!(turn.answer.contains("```python"), "{}", turn.answer);
+    let agent = developer.agent_turn(2).await.unwrap();
+    assert!(agent.answer.contains("```"), "{}", agent.answer);
+    developer.show(&suggestion);
+    developer.accept(&suggestion);
+    developer.send_telemetry().await.unwrap();
+    fake.wait_for(|seen| seen.open_streams == 0, SOON).await.unwrap();
+
+    let requests = fake.requests();
+    let canceled: Vec<bool> = requests.iter().map(|request| request.aborted).collect();
+    assert_eq!(canceled, [false, false, true, false, false, false, false, false]);
+    let ghost = &requests[0];
+    assert_eq!((ghost.path(), ghost.version), ("/v1/engines/gpt-41-copilot/completions", Version::HTTP_11));
+    assert_eq!(ghost.header("x-request-id"), Some(suggestion.request_id.as_str()));
+    assert!(ghost.header("authorization").unwrap().starts_with("Bearer tid="));
+    assert_eq!(ghost.header("host"), Some("proxy.business.githubcopilot.com"));
+    let body: Value = serde_json::from_slice(&ghost.body).unwrap();
+    assert_eq!((&body["extra"]["language"], &body["stream"]), (&json!("python"), &json!(true)));
+    let initiators: Vec<_> = requests[4..7].iter().map(|request| request.header("x-initiator").unwrap()).collect();
+    assert_eq!(initiators, ["user", "agent", "agent"]);
+    assert!(requests[4..7].iter().all(|one| one.header("x-interaction-id") == Some(agent.interaction_id.as_str())));
+    let last: Value = serde_json::from_slice(&requests[6].body).unwrap();
+    assert_eq!(last["messages"].as_array().unwrap().last().unwrap()["role"], "tool");
+    let events: Value = serde_json::from_slice(&requests[7].body).unwrap();
+    assert_eq!(events[1]["data"]["baseData"]["name"], "agent/ghostText.accepted");
+    assert_eq!(events[1]["data"]["baseData"]["properties"]["headerRequestId"], suggestion.request_id.as_str());
+}
+
+#[tokio::test]
+async fn a_workday_counts_what_it_did_and_repeats() {
+    let authority = TestAuthority::new().unwrap();
+    let fake = fake(&authority, FakeOptions::default()).await;
+    let proxy = open_proxy(fake.address()).await;
+    let mut tallies = Vec::new();
+    for editor in [EditorProfile::vscode(), EditorProfile::vscode(), EditorProfile::goland()] {
+        let before = fake.seen().requests.len();
+        let mut day = Workday::new(Developer::new(ada(editor, &[]), proxy, authority.roots()), Duration::ZERO);
+        for _ in 0..120 {
+            day.act().await;
+        }
+        let tally = day.finish().await;
+        assert!(day.last_error().is_none(), "{:?}", day.last_error());
+        let requests = fake.requests().split_off(before);
+        let ghosts = requests.iter().filter(|request| request.path().ends_with("/completions")).count() as u64;
+        let chats = tally.chats + tally.steps + tally.follow_ups;
+        assert_eq!(ghosts, tally.completion_turns() + tally.prefetched + tally.noise() + chats);
+        let sent = requests.iter().filter(|request| request.path() == "/chat/completions").count() as u64;
+        assert_eq!(sent, chats);
+        assert!(tally.accepted > 0 && tally.steps > 0 && tally.prefetched_shown > 0, "{tally:?}");
+        tallies.push(tally);
+    }
+    assert_eq!(tallies[0], tallies[1]);
+    assert!(tallies[0].follow_ups == 0 && tallies[2].follow_ups > 0);
+    assert!(fake.requests().iter().any(|one| one.header("content-encoding") == Some("gzip")), "VS Code's telemetry");
+}
+
+#[tokio::test]
+async fn a_day_ends_when_it_is_told_to() {
+    let authority = TestAuthority::new().unwrap();
+    let fake = fake(&authority, FakeOptions::default()).await;
+    let proxy = open_proxy(fake.address()).await;
+    let developer = Developer::new(ada(EditorProfile::intellij(), &["java"]), proxy, authority.roots());
+    let mut day = Workday::new(developer, Duration::from_millis(5));
+    let until = async { fake.wait_for(|seen| seen.requests.len() >= 20, SOON).await.unwrap() };
+    let tally = day.work(until).await;
+    assert!(tally.completions > 0 && tally.failures == 0, "{tally:?} {:?}", day.last_error());
+    assert!(fake.requests().iter().any(|request| request.path() == "/copilot_internal/v2/token"));
+    assert_eq!(
+        fake.requests().iter().filter(|request| request.version == Version::HTTP_2).count(),
+        fake.requests().len()
+    );
+}
+
+#[tokio::test]
+async fn a_refused_tunnel_says_what_the_proxy_said() {
+    let authority = TestAuthority::new().unwrap();
+    let proxy = open_proxy("127.0.0.1:9".parse().unwrap()).await;
+    let client = ProxyClient::new(proxy, Credentials::basic("ada", "wrong"), authority.roots());
+    let refused = client.tunnel(HOST, 443, Alpn::Both).await;
+    let Err(ClientError::Refused { answer, authority: asked }) = refused else { panic!("not refused") };
+    assert_eq!((answer.status, answer.body.as_str(), asked), (407, "who?", format!("{HOST}:443")));
+    assert_eq!(answer.header("proxy-authenticate"), Some("Basic"));
 }

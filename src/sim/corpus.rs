@@ -1,5 +1,7 @@
 //! Invented code and conversations: the prompts that simulated developers type, and what the fake Copilot makes of them.
 
+use super::rng::Seeded;
+
 /// A place in a file where a developer pauses, and the ghost text that fits there.
 #[derive(Debug)]
 pub(crate) struct Snippet {
@@ -165,6 +167,13 @@ pub(crate) const CONVERSATIONS: &[Conversation] = &[
     ),
 ];
 
+/// One of `items` that `fits`; any where none does.
+#[expect(clippy::expect_used, reason = "the lists above are not empty")]
+pub(crate) fn pick<T>(items: &'static [T], fits: impl Fn(&T) -> bool, rng: &mut Seeded) -> &'static T {
+    let fitting: Vec<&T> = items.iter().filter(|item| fits(item)).collect();
+    rng.pick(&fitting).copied().or_else(|| rng.pick(items)).expect("there is something to pick from")
+}
+
 /// The snippet that a prompt was made from, else one of the language, else any, by `choice`.
 pub(crate) fn snippet_for(language: &str, prompt: &str, choice: u64) -> Option<&'static Snippet> {
     if let Some(exact) = SNIPPETS.iter().find(|snippet| prompt.ends_with(snippet.prefix)) {
@@ -191,7 +200,11 @@ mod tests {
 
     #[test]
     fn a_prompt_gets_the_completion_that_fits() {
-        let snippet = snippet_for("go", "# Path: x.go\n// Push appends a job and wakes one worker.\nfunc (q *Queue) Push(job Job) {\n", 0);
+        let snippet = snippet_for(
+            "go",
+            "# Path: x.go\n// Push appends a job and wakes one worker.\nfunc (q *Queue) Push(job Job) {\n",
+            0,
+        );
         assert!(snippet.unwrap().completion.contains("q.ready.Signal()"));
         assert_eq!(snippet_for("java", "class Unknown {", 5).unwrap().language, "java");
         assert!(snippet_for("cobol", "", 99).is_some());

@@ -122,7 +122,8 @@ impl Connection {
         match &self.target {
             Target::Server { scheme, authority } if self.version() == Version::HTTP_2 => {
                 let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-                parts.uri = Uri::builder().scheme(*scheme).authority(authority.as_str()).path_and_query(path).build()?;
+                parts.uri =
+                    Uri::builder().scheme(*scheme).authority(authority.as_str()).path_and_query(path).build()?;
                 parts.headers.remove(HOST);
             }
             Target::Server { authority, .. } => first(&mut parts.headers, HOST, authority)?,
@@ -154,15 +155,18 @@ fn value(text: &str) -> Result<HeaderValue, ClientError> {
 }
 
 async fn open_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> Result<Sender, ClientError> {
-    let (sender, connection) =
-        http1::Builder::new().title_case_headers(true).handshake(TokioIo::new(stream)).await?;
+    let (sender, connection) = http1::Builder::new().title_case_headers(true).handshake(TokioIo::new(stream)).await?;
     // How the connection ends shows in the exchanges.
     tokio::spawn(async move { connection.with_upgrades().await.is_ok() });
     Ok(Sender::Http1(Mutex::new(sender)))
 }
 
 async fn open_http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> Result<Sender, ClientError> {
-    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        // One stream until the server has said how many it takes, so that none is refused.
+        .initial_max_send_streams(1)
+        .handshake(TokioIo::new(stream))
+        .await?;
     tokio::spawn(async move { connection.await.is_ok() });
     Ok(Sender::Http2(sender))
 }
@@ -212,6 +216,8 @@ impl Reply {
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, ClientError> {
         while let Some(frame) = self.response.body_mut().frame().await {
             match frame?.into_data() {
+                // The empty DATA frame that ends an HTTP/2 stream is no piece of the body.
+                Ok(data) if data.is_empty() => {}
                 Ok(data) => return Ok(Some(data)),
                 Err(other) => self.trailers = other.into_trailers().ok(),
             }

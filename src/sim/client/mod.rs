@@ -152,13 +152,7 @@ impl ProxyClient {
     ///
     /// # Errors
     /// As [`ProxyClient::tunnel`].
-    pub async fn tls(
-        &self,
-        host: &str,
-        port: u16,
-        sni: &str,
-        alpn: Alpn,
-    ) -> Result<TlsStream<TcpStream>, ClientError> {
+    pub async fn tls(&self, host: &str, port: u16, sni: &str, alpn: Alpn) -> Result<TlsStream<TcpStream>, ClientError> {
         let socket = self.connect(&format!("{host}:{port}")).await?;
         handshake(socket, sni, alpn, self.roots.clone()).await
     }
@@ -217,8 +211,5 @@ async fn handshake(
 ) -> Result<TlsStream<TcpStream>, ClientError> {
     let name = ServerName::try_from(host.to_owned()).map_err(|_| ClientError::Name(host.to_owned()))?;
     let connector = TlsConnector::from(tls::client(roots, alpn)?);
-    connector
-        .connect(name, socket)
-        .await
-        .map_err(|source| ClientError::Handshake { host: host.to_owned(), source })
+    connector.connect(name, socket).await.map_err(|source| ClientError::Handshake { host: host.to_owned(), source })
 }

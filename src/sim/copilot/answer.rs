@@ -97,7 +97,7 @@ fn pattern(size: usize) -> Vec<Bytes> {
     const PIECE: usize = 16 * 1024;
     let piece: Bytes = (0..PIECE).map(|index| b"0123456789abcde\n".get(index % 16).copied().unwrap_or(b'.')).collect();
     let mut pieces = vec![piece.clone(); size / PIECE];
-    if size % PIECE > 0 {
+    if !size.is_multiple_of(PIECE) {
         pieces.push(piece.slice(..size % PIECE));
     }
     pieces
@@ -128,7 +128,10 @@ fn engine(path: &str) -> Option<&str> {
 }
 
 fn not_found() -> Answer {
-    Answer::json(404, &json!({"message": "Not Found", "documentation_url": "https://docs.github.com/copilot", "status": "404"}))
+    Answer::json(
+        404,
+        &json!({"message": "Not Found", "documentation_url": "https://docs.github.com/copilot", "status": "404"}),
+    )
 }
 
 fn service_headers(question: &mut Question<'_>) -> Vec<(&'static str, String)> {

@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 
 use bytes::Bytes;
+use flate2::write::{GzEncoder, ZlibEncoder};
 
 /// A content coding (RFC 9110 section 8.4.1, RFC 7932, RFC 8878).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,14 +33,16 @@ impl Coding {
     pub(super) fn encode(self, pieces: &[Bytes]) -> io::Result<Vec<Bytes>> {
         let level = flate2::Compression::default();
         match self {
-            Self::Gzip => flushed(flate2::write::GzEncoder::new(Vec::new(), level), pieces, |e| e.get_mut(), |e| e.finish()),
+            Self::Gzip => flushed(GzEncoder::new(Vec::new(), level), pieces, GzEncoder::get_mut, GzEncoder::finish),
             Self::Deflate => {
-                flushed(flate2::write::ZlibEncoder::new(Vec::new(), level), pieces, |e| e.get_mut(), |e| e.finish())
+                flushed(ZlibEncoder::new(Vec::new(), level), pieces, ZlibEncoder::get_mut, ZlibEncoder::finish)
             }
-            Self::Zstd => flushed(zstd::Encoder::new(Vec::new(), 0)?, pieces, |e| e.get_mut(), |e| e.finish()),
+            Self::Zstd => {
+                flushed(zstd::Encoder::new(Vec::new(), 0)?, pieces, zstd::Encoder::get_mut, zstd::Encoder::finish)
+            }
             Self::Brotli => {
                 let encoder = brotli::CompressorWriter::new(Vec::new(), 4096, 4, 20);
-                flushed(encoder, pieces, |e| e.get_mut(), |e| Ok(e.into_inner()))
+                flushed(encoder, pieces, brotli::CompressorWriter::get_mut, |e| Ok(e.into_inner()))
             }
         }
     }

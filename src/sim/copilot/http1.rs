@@ -29,7 +29,9 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             }
             Ok(None) => break,
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                wire.stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await?;
+                wire.stream
+                    .write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                    .await?;
                 break;
             }
             Err(error) => return Err(error),
@@ -140,7 +142,23 @@ impl Reply {
         open: OpenExchange,
     ) -> io::Result<bool> {
         wire.stream.flush().await?;
-        while !self.bodiless {
+        if !self.bodiless {
+            self.send_pieces(wire, &mut performance).await?;
+            if self.framing == Framing::Chunked {
+                wire.stream.write_all(last_chunk(control).as_bytes()).await?;
+            }
+        }
+        wire.stream.flush().await?;
+        open.finish();
+        Ok(self.keep_alive)
+    }
+
+    async fn send_pieces<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        wire: &mut Wire<S>,
+        performance: &mut Performance,
+    ) -> io::Result<()> {
+        loop {
             let act = tokio::select! {
                 act = performance.next() => act,
                 () = wire.peer_left() => return Err(io::ErrorKind::BrokenPipe.into()),
@@ -148,15 +166,9 @@ impl Reply {
             match act {
                 Some(Act::Send(piece)) => self.send_piece(wire, &piece).await?,
                 Some(Act::BreakOff) => return Err(io::ErrorKind::ConnectionAborted.into()),
-                None => break,
+                None => return Ok(()),
             }
         }
-        if self.framing == Framing::Chunked && !self.bodiless {
-            wire.stream.write_all(last_chunk(control).as_bytes()).await?;
-        }
-        wire.stream.flush().await?;
-        open.finish();
-        Ok(self.keep_alive)
     }
 
     async fn send_piece<S: AsyncWrite + Unpin>(&self, wire: &mut Wire<S>, piece: &Bytes) -> io::Result<()> {

@@ -163,12 +163,7 @@ impl Drop for FakeCopilot {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    tls: Option<TlsAcceptor>,
-    service: Service,
-    orders: watch::Receiver<Order>,
-) {
+async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, service: Service, orders: watch::Receiver<Order>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -199,12 +194,7 @@ async fn changed_to_hang_up(orders: &mut watch::Receiver<Order>) -> Result<(), w
     }
 }
 
-async fn connection(
-    socket: TcpStream,
-    tls: Option<TlsAcceptor>,
-    service: Service,
-    orders: watch::Receiver<Order>,
-) {
+async fn connection(socket: TcpStream, tls: Option<TlsAcceptor>, service: Service, orders: watch::Receiver<Order>) {
     // An answer's events are small; without this each would wait for the acknowledgement of the one before it.
     let _ = socket.set_nodelay(true);
     let Some(tls) = tls else {

@@ -24,7 +24,9 @@ pub(super) fn responses(question: &mut Question<'_>) -> Answer {
     let started = json!({"id": id, "object": "response", "model": model, "status": "in_progress"});
     let mut events = vec![sse::named(&json!({"type": "response.created", "response": started}))];
     events.extend(sse::split(text, question.control.events).iter().map(|piece| {
-        sse::named(&json!({"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": piece}))
+        sse::named(
+            &json!({"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": piece}),
+        )
     }));
     events.push(sse::named(&json!({"type": "response.completed", "response": whole,
                                    "copilot_usage": {"total_nano_aiu": (input + output) * 25_000}})));

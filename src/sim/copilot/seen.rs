@@ -71,7 +71,9 @@ pub struct Seen {
 
 /// A condition did not come true in time.
 #[derive(Debug, thiserror::Error)]
-#[error("the fake Copilot did not see what was waited for within {waited:?}; it saw {requests} requests, {connections} connections and {open_streams} open streams")]
+#[error(
+    "the fake Copilot did not see what was waited for within {waited:?}; it saw {requests} requests, {connections} connections and {open_streams} open streams"
+)]
 pub struct NotSeen {
     waited: Duration,
     requests: u64,
@@ -101,7 +103,11 @@ impl Ledger {
         self.changed.notify_waiters();
     }
 
-    pub(super) async fn wait_for(&self, mut ready: impl FnMut(&Seen) -> bool, timeout: Duration) -> Result<(), NotSeen> {
+    pub(super) async fn wait_for(
+        &self,
+        mut ready: impl FnMut(&Seen) -> bool,
+        timeout: Duration,
+    ) -> Result<(), NotSeen> {
         let deadline = Instant::now() + timeout;
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());

@@ -80,7 +80,7 @@ impl<S: AsyncRead + Unpin> Wire<S> {
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn chunked(&mut self) -> io::Result<(Bytes, Fields)> {

@@ -1,0 +1,168 @@
+//! The requests that editors make: header fields and bodies as the real clients send them.
+
+use bytes::Bytes;
+use http::Request;
+use http::request::Builder;
+use serde_json::{Value, json};
+
+use super::editor::EditorProfile;
+use crate::sim::corpus::{Conversation, Snippet};
+
+/// Model of ghost text; a part of its URL.
+pub(super) const GHOST_ENGINE: &str = "gpt-41-copilot";
+/// Model of chats.
+pub(super) const CHAT_MODEL: &str = "gpt-4.1";
+
+/// What the requests of one run of one editor have in common.
+#[derive(Debug, Clone)]
+pub(super) struct Session {
+    pub(super) editor: EditorProfile,
+    pub(super) token: String,
+    pub(super) tracking_id: String,
+    pub(super) machine_id: String,
+    pub(super) session_id: String,
+}
+
+/// How ghost text is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    WhileTyping,
+    Speculatively,
+}
+
+impl Session {
+    /// A body-less request for the account or the models.
+    pub(super) fn get(&self, path: &str) -> Result<Request<Bytes>, http::Error> {
+        self.identified(Request::get(path)).header("accept", "*/*").body(Bytes::new())
+    }
+
+    /// Ghost text: `POST /v1/engines/{engine}/completions`.
+    pub(super) fn ghost_text(&self, id: &str, body: &Value, asked: Asked) -> Result<Request<Bytes>, http::Error> {
+        let path = format!("/v1/engines/{GHOST_ENGINE}/completions");
+        let speculative = if asked == Asked::Speculatively { "true" } else { "false" };
+        let request =
+            Request::post(path).header("X-Copilot-Async", "true").header("X-Copilot-Speculative", speculative);
+        let request = self
+            .identified(request)
+            .header("Openai-Organization", "github-copilot")
+            .header("X-Request-Id", id)
+            .header("OpenAI-Intent", "copilot-ghost");
+        self.posted(request, body)
+    }
+
+    /// Chat: `POST /chat/completions`.
+    pub(super) fn chat(&self, call: &ChatCall<'_>, body: &Value) -> Result<Request<Bytes>, http::Error> {
+        let request = self
+            .identified(Request::post("/chat/completions"))
+            .header("Copilot-Integration-Id", &self.editor.integration)
+            .header("X-Initiator", call.initiator)
+            .header("X-Interaction-Id", call.interaction)
+            .header("X-Interaction-Type", call.interaction_type)
+            .header("Openai-Organization", "github-copilot")
+            .header("X-Request-Id", call.id)
+            .header("OpenAI-Intent", call.intent);
+        self.posted(request, body)
+    }
+
+    fn identified(&self, request: Builder) -> Builder {
+        let mut request = request
+            .header("Authorization", format!("Bearer {}", self.token))
+            .header("Editor-Version", &self.editor.version)
+            .header("Editor-Plugin-Version", &self.editor.plugin);
+        if let Some(version) = &self.editor.language_server {
+            request = request.header("Copilot-Language-Server-Version", version);
+        }
+        request
+            .header("VScode-SessionId", &self.session_id)
+            .header("VScode-MachineId", &self.machine_id)
+            .header("X-GitHub-Api-Version", &self.editor.api_version)
+            .header("User-Agent", &self.editor.user_agent)
+    }
+
+    fn posted(&self, request: Builder, body: &Value) -> Result<Request<Bytes>, http::Error> {
+        request
+            .header("Content-Type", "application/json")
+            .header("accept", "*/*")
+            .header("accept-encoding", "br, gzip, deflate")
+            .body(Bytes::from(body.to_string()))
+    }
+}
+
+/// What tells one chat request from another.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ChatCall<'a> {
+    pub(super) id: &'a str,
+    pub(super) interaction: &'a str,
+    pub(super) initiator: &'static str,
+    pub(super) interaction_type: &'static str,
+    pub(super) intent: &'static str,
+}
+
+/// The body of a ghost-text request at a snippet's cursor; `typed` stands before the cursor.
+pub(super) fn ghost_body(snippet: &Snippet, typed: &str, asked: Asked) -> Value {
+    let mark = match snippet.language {
+        "python" => "#",
+        "sql" => "--",
+        "markdown" => "",
+        _ => "//",
+    };
+    let prompt = format!("{mark} Path: {}\n{typed}", snippet.path);
+    let most = if asked == Asked::Speculatively { 20 } else { 500 };
+    json!({"prompt": prompt, "suffix": snippet.suffix, "max_tokens": most, "temperature": 0, "top_p": 1, "n": 1,
+           "stop": ["\n\n\n", "\n```"], "stream": true,
+           "extra": {"language": snippet.language, "next_indent": 0, "trim_by_indentation": true,
+                     "prompt_tokens": prompt.len() / 4, "suffix_tokens": snippet.suffix.len() / 4},
+           "code_annotations": false})
+}
+
+/// The messages with which a chat begins.
+pub(super) fn opening(conversation: &Conversation, question: &str) -> Vec<Value> {
+    let file = format!("<attachment filePath=\"/work/project/src/current\" language=\"{}\"/>", conversation.language);
+    vec![
+        json!({"role": "system", "content": "You are an expert AI programming assistant, working with a user in an editor. Keep answers short."}),
+        json!({"role": "user", "content": format!("<context>\n{file}\n</context>")}),
+        json!({"role": "user", "content": question}),
+    ]
+}
+
+/// The body of a chat without tools.
+pub(super) fn chat_body(messages: &[Value]) -> Value {
+    json!({"messages": messages, "model": CHAT_MODEL, "temperature": 0, "top_p": 1, "max_tokens": 4096, "n": 1,
+           "stream": true, "stream_options": {"include_usage": true}})
+}
+
+/// The body of one call of an agent; in its last one no more tools may be used.
+pub(super) fn agent_body(messages: &[Value], last: bool) -> Value {
+    let tools = json!([
+        tool("read_file", "Read the contents of a file.", "filePath"),
+        tool("grep_search", "Find text in the files of the workspace.", "query"),
+        tool("list_dir", "List the contents of a directory.", "path"),
+    ]);
+    let choice = if last { "none" } else { "auto" };
+    with(chat_body(messages), [("tools", tools), ("tool_choice", json!(choice))])
+}
+
+/// The body of the call with which JetBrains editors fetch a title and a next question after an answer.
+pub(super) fn follow_up_body(question: &str, answer: &str) -> Value {
+    let history =
+        format!("Consider the following conversation history:\n1) User: {question}\nGitHub Copilot: {answer}");
+    let task = "Your task is to come up with two suggestions: a title and a follow-up question.";
+    let messages = [json!({"role": "user", "content": history}), json!({"role": "system", "content": task})];
+    let tools = json!([tool("showSuggestions", "Show the computed suggestions to the user.", "followUp")]);
+    let choice = json!({"type": "function", "function": {"name": "showSuggestions"}});
+    let fields = [("model", json!("gpt-4o-mini")), ("tools", tools), ("tool_choice", choice)];
+    with(chat_body(&messages), fields)
+}
+
+/// An object with further fields, or other values for those that it has.
+fn with<const N: usize>(mut object: Value, fields: [(&str, Value); N]) -> Value {
+    if let Some(object) = object.as_object_mut() {
+        object.extend(fields.map(|(name, value)| (name.to_owned(), value)));
+    }
+    object
+}
+
+fn tool(name: &str, description: &str, argument: &str) -> Value {
+    let parameters = json!({"type": "object", "required": [argument], "properties": {argument: {"type": "string"}}});
+    json!({"type": "function", "function": {"name": name, "description": description, "parameters": parameters}})
+}

@@ -1,0 +1,232 @@
+//! A developer's day: typing, pausing, accepting, a chat now and then; and the count of it.
+
+use std::ops::AddAssign;
+use std::time::Duration;
+
+use super::{Developer, Suggestion, WorkError};
+use crate::sim::rng::Seeded;
+
+/// How many actions lie between two batches of telemetry.
+const TELEMETRY_EVERY: u64 = 8;
+
+/// What a developer did, as far as the whole answer was received.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Ghost texts with text in them, asked for while typing.
+    pub completions: u64,
+    /// Ghost texts fetched ahead and never reported as shown.
+    pub prefetched: u64,
+    /// Ghost texts fetched ahead and reported as shown later.
+    pub prefetched_shown: u64,
+    /// Ghost texts that were empty.
+    pub empty: u64,
+    /// Ghost texts that were given up while they arrived.
+    pub canceled: u64,
+    /// Chat turns, agent turns among them.
+    pub chats: u64,
+    /// An agent's calls inside a turn.
+    pub steps: u64,
+    /// Calls for a title and a next question after an answer.
+    pub follow_ups: u64,
+    /// Suggestions reported as shown.
+    pub shown: u64,
+    /// Suggestions reported as accepted.
+    pub accepted: u64,
+    /// Lines of those.
+    pub accepted_lines: u64,
+    /// Requests that failed, and batches of telemetry lost.
+    pub failures: u64,
+}
+
+impl Tally {
+    /// Ghost texts that count as a person's: asked for and not empty, or shown later.
+    #[must_use]
+    pub fn completion_turns(&self) -> u64 {
+        self.completions + self.prefetched_shown
+    }
+
+    /// Requests that mean nothing for usage: empty or given up.
+    #[must_use]
+    pub fn noise(&self) -> u64 {
+        self.empty + self.canceled
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.completions += other.completions;
+        self.prefetched += other.prefetched;
+        self.prefetched_shown += other.prefetched_shown;
+        self.empty += other.empty;
+        self.canceled += other.canceled;
+        self.chats += other.chats;
+        self.steps += other.steps;
+        self.follow_ups += other.follow_ups;
+        self.shown += other.shown;
+        self.accepted += other.accepted;
+        self.accepted_lines += other.accepted_lines;
+        self.failures += other.failures;
+    }
+}
+
+/// A developer at work.
+#[derive(Debug)]
+pub struct Workday {
+    developer: Developer,
+    pace: Duration,
+    rng: Seeded,
+    tally: Tally,
+    actions: u64,
+    last_error: Option<WorkError>,
+}
+
+impl Workday {
+    /// A day of `developer`, with `pace` as the mean pause between two actions; 1 s is a busy person.
+    #[must_use]
+    pub fn new(developer: Developer, pace: Duration) -> Self {
+        let rng = Seeded::named(developer.person().seed, &format!("{} at work", developer.person().name));
+        Self { developer, pace, rng, tally: Tally::default(), actions: 0, last_error: None }
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Why the last failure happened.
+    #[must_use]
+    pub fn last_error(&self) -> Option<&WorkError> {
+        self.last_error.as_ref()
+    }
+
+    /// The developer.
+    #[must_use]
+    pub fn developer(&self) -> &Developer {
+        &self.developer
+    }
+
+    /// Signs in and works until `until` comes true. An action that has begun is brought to its end, and telemetry is
+    /// sent, so that the tally is exact.
+    pub async fn work(&mut self, until: impl Future<Output = ()>) -> Tally {
+        let signed_in = self.developer.sign_in().await;
+        self.note(signed_in);
+        let mut until = std::pin::pin!(until);
+        loop {
+            self.act().await;
+            let pause = self.pause();
+            tokio::select! {
+                biased;
+                () = until.as_mut() => break,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        self.finish().await
+    }
+
+    /// Sends the telemetry that is left, and tells what was done.
+    pub async fn finish(&mut self) -> Tally {
+        let sent = self.developer.send_telemetry().await;
+        self.note(sent);
+        self.tally
+    }
+
+    /// Does one thing, by chance.
+    pub async fn act(&mut self) {
+        let done = match self.rng.below(100) {
+            0..68 => self.type_on().await,
+            68..78 => self.pause_at_the_end().await,
+            78..86 => self.type_over().await,
+            86..95 => self.ask().await,
+            _ => self.delegate().await,
+        };
+        self.note(done);
+        self.actions += 1;
+        if self.actions.is_multiple_of(TELEMETRY_EVERY) {
+            let sent = self.developer.send_telemetry().await;
+            self.note(sent);
+        }
+    }
+
+    async fn type_on(&mut self) -> Result<(), WorkError> {
+        let suggestion = self.developer.complete().await?;
+        self.tally.completions += 1;
+        let accepted = self.consider(&suggestion);
+        if accepted && self.rng.chance(50) {
+            self.look_ahead().await?;
+        }
+        Ok(())
+    }
+
+    async fn look_ahead(&mut self) -> Result<(), WorkError> {
+        let ahead = self.developer.complete_speculatively().await?;
+        // Whether it was shown is known from telemetry alone.
+        if self.developer.person().telemetry && self.rng.chance(40) {
+            self.tally.prefetched_shown += 1;
+            self.consider(&ahead);
+        } else {
+            self.tally.prefetched += 1;
+        }
+        Ok(())
+    }
+
+    /// Looks at a suggestion and decides; true where it was accepted.
+    fn consider(&mut self, suggestion: &Suggestion) -> bool {
+        let accepted = self.rng.chance(35);
+        self.developer.show(suggestion);
+        if accepted {
+            self.developer.accept(suggestion);
+        } else {
+            self.developer.reject(suggestion);
+        }
+        if self.developer.person().telemetry {
+            self.tally.shown += 1;
+            self.tally.accepted += u64::from(accepted);
+            self.tally.accepted_lines += if accepted { suggestion.lines() } else { 0 };
+        }
+        accepted
+    }
+
+    async fn pause_at_the_end(&mut self) -> Result<(), WorkError> {
+        self.developer.complete_in_vain().await?;
+        self.tally.empty += 1;
+        Ok(())
+    }
+
+    async fn type_over(&mut self) -> Result<(), WorkError> {
+        self.developer.cancel_completion().await?;
+        self.tally.canceled += 1;
+        Ok(())
+    }
+
+    async fn ask(&mut self) -> Result<(), WorkError> {
+        let turn = self.developer.ask().await?;
+        self.tally.chats += 1;
+        if self.developer.person().editor.language_server.is_some() {
+            self.developer.fetch_follow_up(&turn).await?;
+            self.tally.follow_ups += 1;
+        }
+        Ok(())
+    }
+
+    async fn delegate(&mut self) -> Result<(), WorkError> {
+        let steps = 1 + self.rng.below(4);
+        self.developer.agent_turn(steps).await?;
+        self.tally.chats += 1;
+        self.tally.steps += steps;
+        Ok(())
+    }
+
+    fn note(&mut self, done: Result<(), WorkError>) {
+        if let Err(error) = done {
+            self.tally.failures += 1;
+            self.last_error = Some(error);
+        }
+    }
+
+    /// From a fifth of the pace to nearly twice of it.
+    fn pause(&mut self) -> Duration {
+        let percent = 20 + self.rng.below(160);
+        self.pace.mul_f64(percent as f64 / 100.0)
+    }
+}
