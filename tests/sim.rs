@@ -10,7 +10,6 @@ use bytes::Bytes;
 use copilens::sim::client::{self, ClientError, Connection, Credentials, ProxyClient};
 use copilens::sim::copilot::{FakeCopilot, FakeOptions, control};
 use copilens::sim::ide::{Developer, EditorProfile, Person, Workday};
-use copilens::sim::raw::{RawOrigin, Step};
 use copilens::sim::tls::{self, Alpn, COPILOT_NAMES, TestAuthority};
 use http::{Request, Version};
 use serde_json::{Value, json};
@@ -232,23 +231,6 @@ async fn a_stranger_is_not_trusted() {
     assert!(tls::roots_from_pem("no certificate").is_err());
 }
 
-#[tokio::test]
-async fn a_raw_origin_keeps_to_its_script() {
-    let head = "HTTP/1.1 200 OK\r\nX-Odd: ü\r\ncontent-length: 2\r\n\r\n";
-    let script = vec![Step::read_head(), Step::AwaitRelease, Step::write(format!("{head}ok")), Step::Reset];
-    let origin = RawOrigin::start(None, vec![script, vec![Step::Cut]]).await.unwrap();
-    let connection = client::direct_plain(origin.address(), "localhost").await.unwrap();
-    let release = async {
-        let asked = origin.wait_for(|got| got.iter().any(|bytes| bytes.starts_with(b"GET /x HTTP/1.1\r\n")), SOON);
-        assert!(asked.await);
-        origin.release(1);
-    };
-    let (reply, ()) = tokio::join!(connection.send(Request::get("/x").body(Bytes::new()).unwrap()), release);
-    assert_eq!(reply.unwrap().headers()["x-odd"].as_bytes(), "ü".as_bytes());
-    let second = client::direct_plain(origin.address(), "localhost").await.unwrap();
-    assert!(second.send(Request::get("/").body(Bytes::new()).unwrap()).await.is_err());
-}
-
 /// A proxy that lets everything through to one address, to see what developers send.
 async fn open_proxy(target: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -374,4 +356,47 @@ async fn a_refused_tunnel_says_what_the_proxy_said() {
     let Err(ClientError::Refused { answer, authority: asked }) = refused else { panic!("not refused") };
     assert_eq!((answer.status, answer.body.as_str(), asked), (407, "who?", format!("{HOST}:443")));
     assert_eq!(answer.header("proxy-authenticate"), Some("Basic"));
+}
+
+#[tokio::test]
+async fn http1_is_seen_and_answered_byte_for_byte() {
+    let fake = FakeCopilot::start(FakeOptions::default()).await.unwrap();
+    let mut socket = tokio::net::TcpStream::connect(fake.address()).await.unwrap();
+    let request = "POST /responses?v=1 HTTP/1.1\r\nHost: h\r\nX-ODD-case: 1\r\nTransfer-Encoding: chunked\r\n\
+        x-sim-interim: 100,103\r\nx-sim-body-size: 3\r\nx-sim-trailer: X-Sum: 6\r\nConnection: close\r\n\r\n\
+        4;a=b\r\n{\"a\"\r\n3\r\n:1}\r\n0\r\nX-Last: 9\r\n\r\n";
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink:"), "{answer}");
+    assert!(
+        answer.ends_with("\r\ntrailer: X-Sum\r\nconnection: close\r\n\r\n3\r\n012\r\n0\r\nX-Sum: 6\r\n\r\n"),
+        "{answer}"
+    );
+    let seen = fake.requests().remove(0);
+    assert_eq!(
+        (seen.uri.as_str(), seen.path(), seen.body.as_ref()),
+        ("/responses?v=1", "/responses", &b"{\"a\":1}"[..])
+    );
+    let (odd, last) = (seen.headers[1].0.as_str(), &seen.trailers[0]);
+    assert_eq!((odd, last), ("X-ODD-case", &("X-Last".to_owned(), Bytes::from_static(b"9"))));
+    let mut socket = tokio::net::TcpStream::connect(fake.address()).await.unwrap();
+    socket.write_all(b"\x16\x03\x01 no HTTP\r\n\r\n").await.unwrap();
+    answer.clear();
+    socket.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "));
+}
+
+#[tokio::test]
+async fn a_retired_connection_ends_what_it_has_begun() {
+    let authority = TestAuthority::new().unwrap();
+    let fake = fake(&authority, FakeOptions { gated: true, ..FakeOptions::default() }).await;
+    let connection = direct(&authority, &fake, Alpn::Http2).await;
+    let mut reply = connection.send(chat(true)).await.unwrap();
+    fake.retire_connections();
+    fake.release(1_000);
+    assert!(reply.bytes().await.unwrap().ends_with(b"[DONE]\n\n"));
+    fake.wait_for(|seen| seen.open_connections == 0, SOON).await.unwrap();
+    assert!(connection.send(chat(true)).await.is_err());
+    assert!(direct(&authority, &fake, Alpn::Http2).await.send(chat(false)).await.is_ok());
 }

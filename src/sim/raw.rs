@@ -253,3 +253,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Actor<S> {
         Ok(count > 0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+    use crate::sim::client;
+
+    #[tokio::test]
+    async fn a_raw_origin_keeps_to_its_script() {
+        let head = "HTTP/1.1 200 OK\r\nX-Odd: ü\r\ncontent-length: 2\r\n\r\n";
+        let script = vec![Step::read_head(), Step::AwaitRelease, Step::write(format!("{head}ok")), Step::Reset];
+        let origin = RawOrigin::start(None, vec![script, vec![Step::Cut]]).await.unwrap();
+        let connection = client::direct_plain(origin.address(), "localhost").await.unwrap();
+        let release = async {
+            let asked = origin.wait_for(
+                |got| got.iter().any(|bytes| bytes.starts_with(b"GET /x HTTP/1.1\r\n")),
+                Duration::from_secs(10),
+            );
+            assert!(asked.await);
+            origin.release(1);
+        };
+        let (reply, ()) = tokio::join!(connection.send(Request::get("/x").body(Bytes::new()).unwrap()), release);
+        assert_eq!(reply.unwrap().headers()["x-odd"].as_bytes(), "ü".as_bytes());
+        let second = client::direct_plain(origin.address(), "localhost").await.unwrap();
+        assert!(second.send(Request::get("/").body(Bytes::new()).unwrap()).await.is_err());
+    }
+}

@@ -213,3 +213,26 @@ async fn handshake(
     let connector = TlsConnector::from(tls::client(roots, alpn)?);
     connector.connect(name, socket).await.map_err(|source| ClientError::Handshake { host: host.to_owned(), source })
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::Request;
+
+    use super::*;
+    use crate::sim::raw::{RawOrigin, Step};
+
+    #[tokio::test]
+    async fn plain_requests_go_to_the_proxy_in_absolute_form() {
+        let script = vec![Step::read_head(), Step::write("HTTP/1.1 204 No Content\r\n\r\n"), Step::Hold];
+        let proxy = RawOrigin::start(None, vec![script]).await.unwrap();
+        let client =
+            ProxyClient::new(proxy.address(), Credentials::basic("ada", "secret"), rustls::RootCertStore::empty());
+        let connection = client.plain().await.unwrap();
+        let request = Request::get("http://mitm.it/ca.pem").body(Bytes::new()).unwrap();
+        assert_eq!(connection.send(request).await.unwrap().status().as_u16(), 204);
+        let received = String::from_utf8(proxy.received()[0].to_vec()).unwrap();
+        assert!(received.starts_with("GET http://mitm.it/ca.pem HTTP/1.1\r\nHost: mitm.it\r\n"), "{received}");
+        assert!(received.contains("\r\nProxy-Authorization: Basic YWRhOnNlY3JldA==\r\n"), "{received}");
+    }
+}

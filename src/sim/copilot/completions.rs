@@ -24,7 +24,11 @@ pub(super) fn answer(question: &mut Question<'_>, engine: &str) -> Answer {
                    "choices": [{"index": index, "text": text, "finish_reason": finish, "logprobs": null}]})
         };
         events.extend(sse::split(text, question.control.events).iter().map(|piece| sse::data(&event(piece, None))));
-        events.push(sse::data(&event("", Some("stop"))));
+        let mut last = event("", Some("stop"));
+        if let Some(last) = last.as_object_mut().filter(|_| index + 1 == choices) {
+            last.insert("usage".to_owned(), usage(question, text));
+        }
+        events.push(sse::data(&last));
     }
     events.push(sse::done());
     Answer::events(events)
@@ -40,9 +44,13 @@ fn text(question: &mut Question<'_>) -> &'static str {
 }
 
 fn whole(question: &Question<'_>, id: &str, engine: &str, text: &str) -> Value {
-    let prompt = sse::tokens(question.text("prompt")) + sse::tokens(question.text("suffix"));
-    let completion = sse::tokens(text);
     json!({"id": id, "created": chrono::Utc::now().timestamp(), "model": engine, "object": "text_completion",
            "choices": [{"index": 0, "text": text, "finish_reason": "stop", "logprobs": null}],
-           "usage": {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}})
+           "usage": usage(question, text)})
+}
+
+fn usage(question: &Question<'_>, text: &str) -> Value {
+    let prompt = sse::tokens(question.text("prompt")) + sse::tokens(question.text("suffix"));
+    let completion = sse::tokens(text);
+    json!({"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion})
 }
