@@ -1,13 +1,13 @@
 //! `copilens report`: who did how much, in a terminal table or as JSON.
 
+mod text;
+
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::Write;
 
 use anyhow::ensure;
-use chrono::{NaiveDate, TimeDelta};
-use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
+use chrono::{Days, NaiveDate};
 use serde::Serialize;
 
 use crate::copilot::vocabulary::Tokens;
@@ -15,25 +15,7 @@ use crate::store::UsageStore;
 use crate::usage::{UserUsage, add_tokens};
 
 /// Days that a report covers where it is not told: today and the six before.
-const DEFAULT_DAYS: i64 = 7;
-
-const HEADER: [&str; 10] = [
-    "User",
-    "Completions",
-    "Chat\nturns",
-    "Steps",
-    "Tokens\nin",
-    "Tokens\nout",
-    "Top\nmodel",
-    "Top\neditor",
-    "Top\nlanguage",
-    "Lines\nsuggested",
-];
-
-const STYLE: TableStyle = UTF8_FULL_CONDENSED.header_separator(LineStyle::new('├', '─', '┼', '┤'));
-
-/// Characters of a name that a client sent that are shown in the table.
-const NAME_WIDTH: usize = 32;
+const DEFAULT_DAYS: u64 = 7;
 
 /// The arguments of `copilens report`.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -58,19 +40,14 @@ pub struct ReportArgs {
 /// The range ends before it begins, the store cannot be read, or `out` cannot be written.
 pub fn report(store: &dyn UsageStore, args: &ReportArgs, today: NaiveDate, out: &mut dyn Write) -> anyhow::Result<()> {
     let to = args.to.unwrap_or(today);
-    let from = args.from.unwrap_or(to - TimeDelta::days(DEFAULT_DAYS - 1));
+    let from = args.from.unwrap_or_else(|| to.checked_sub_days(Days::new(DEFAULT_DAYS - 1)).unwrap_or(to));
     ensure!(from <= to, "--from {from} is after --to {to}: give the earlier day to --from");
     let report = Report::of(store, from, to, args.user.as_deref())?;
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
         return Ok(());
     }
-    if report.users.is_empty() {
-        write_where_to_look(&report, &store.days()?, out)?;
-    } else {
-        write_table(&report, out)?;
-    }
-    write_noise(&report, out)
+    text::write(&report, &store.days()?, out)
 }
 
 /// What is printed, and the keys of `--json`. What is unknown is absent.
@@ -140,18 +117,6 @@ impl Report {
         let noise = store.noise_counts(from, to, user)?;
         Ok(Self { from, to, days, user: user.map(str::to_owned), users, total: total.line(None), noise })
     }
-
-    fn table(&self) -> Table {
-        let mut table = Table::new();
-        table.load_style(STYLE).set_header(HEADER);
-        table.add_rows(self.users.iter().chain([&self.total]).map(Line::cells));
-        for (column, name) in table.column_iter_mut().zip(HEADER) {
-            if name != "User" && !name.starts_with("Top") {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-        }
-        table
-    }
 }
 
 impl Sum {
@@ -195,87 +160,10 @@ fn top(counts: BTreeMap<String, u64>) -> Option<String> {
     counts.into_iter().min_by_key(|(_, count)| Reverse(*count)).map(|(name, _)| name)
 }
 
-impl Line {
-    fn cells(&self) -> [String; HEADER.len()] {
-        let known = |count: Option<u64>| count.map_or_else(|| "-".to_owned(), grouped);
-        let name = |name: &Option<String>| name.as_deref().map_or_else(|| "-".to_owned(), printable);
-        [
-            self.user.clone().unwrap_or_else(|| "total".to_owned()),
-            grouped(self.completions),
-            grouped(self.chat_turns),
-            grouped(self.steps),
-            known(self.tokens.and_then(|tokens| tokens.input)),
-            known(self.tokens.and_then(|tokens| tokens.output)),
-            name(&self.top_model),
-            name(&self.top_editor),
-            name(&self.top_language),
-            grouped(self.lines_suggested),
-        ]
-    }
-}
-
-/// 1234567 as `1,234,567`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
-/// A name that a client sent, cut, and without what a terminal would obey.
-fn printable(name: &str) -> String {
-    name.chars().take(NAME_WIDTH).map(|char| if char.is_control() { '?' } else { char }).collect()
-}
-
-fn write_table(report: &Report, out: &mut dyn Write) -> anyhow::Result<()> {
-    let mut lines: Vec<String> = report.table().lines().collect();
-    // The line below the header parts the totals from the users, too: above the table's last two lines.
-    if let Some(line) = lines.iter().find(|line| line.starts_with('├')).cloned() {
-        lines.insert(lines.len().saturating_sub(2), line);
-    }
-    for line in lines {
-        writeln!(out, "{line}")?;
-    }
-    writeln!(out, "Days (UTC): {} to {}, {} with usage", report.from, report.to, report.days.len())?;
-    Ok(())
-}
-
-fn write_where_to_look(report: &Report, stored: &[NaiveDate], out: &mut dyn Write) -> anyhow::Result<()> {
-    let whose = report.user.as_ref().map_or_else(String::new, |user| format!(" of {user}"));
-    writeln!(out, "No usage{whose} from {} to {} (UTC).", report.from, report.to)?;
-    match (stored.first(), stored.last()) {
-        _ if !report.noise.is_empty() => writeln!(out, "Requests came, but none that counts.")?,
-        (Some(first), Some(last)) => {
-            writeln!(out, "There are events from {first} to {last}: see --from and --to.")?;
-            if report.user.is_some() {
-                writeln!(out, "`copilens users list` shows the users' names.")?;
-            }
-        }
-        _ => {
-            writeln!(out, "Nothing is recorded yet. `copilens env NAME` prints the settings for a user's IDE,")?;
-            writeln!(out, "`copilens check` looks for faults, and `copilens demo` shows what to expect.")?;
-        }
-    }
-    Ok(())
-}
-
-fn write_noise(report: &Report, out: &mut dyn Write) -> anyhow::Result<()> {
-    if !report.noise.is_empty() {
-        let mut reasons: Vec<_> = report.noise.iter().collect();
-        reasons.sort_by_key(|(_, count)| Reverse(**count));
-        let reasons: Vec<_> = reasons.iter().map(|(reason, count)| format!("{reason} {}", grouped(**count))).collect();
-        writeln!(out, "Left out as noise: {}", reasons.join(", "))?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::*;
     use crate::store::{FILE_NAME, SqliteStore};
     use crate::usage::UsageEvent;
@@ -447,6 +335,12 @@ mod tests {
     }
 
     #[test]
+    fn the_first_day_of_all_has_no_six_days_before() {
+        let args = ReportArgs { to: Some(NaiveDate::MIN), ..ReportArgs::default() };
+        assert!(printed(&team(), &args).starts_with("No usage from"));
+    }
+
+    #[test]
     fn a_range_that_ends_before_it_begins_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&folder.path().join(FILE_NAME)).unwrap();
@@ -460,10 +354,5 @@ mod tests {
         let language = Some(format!("py\u{1b}[2J\nthon{}", "x".repeat(99)));
         let text = printed(&[UsageEvent { language, ..completion(1, "ada") }], &ReportArgs::default());
         assert!(text.contains("py?[2J?thonxxx") && !text.contains('\u{1b}'), "{text}");
-    }
-
-    #[test]
-    fn digits_are_grouped_by_three() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
     }
 }

@@ -68,7 +68,7 @@ impl SqliteStore {
         Ok((Self::open(path)?, aside))
     }
 
-    /// Reads the whole file and checks that it is consistent. Takes about a second for a million events.
+    /// Reads the whole file and checks that it is consistent. Takes a few seconds for a million events.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] with what is wrong.
