@@ -1,1 +1,28 @@
-//! (under construction)
+//! The recorder: takes exchanges from the spool and makes a record file and a usage event of each.
+//!
+//! It knows Copilot and no sockets, and runs on a thread of its own: it may fall behind, fail or be restarted without a
+//! developer noticing. Everything it does is idempotent by exchange id, because after a crash the spool hands out again
+//! what was not settled.
+//!
+//! ```text
+//! intake    exchange -> spool                      (called by the proxy)
+//! worker    spool -> understand -> record file -> store -> settle
+//! days        store -> logs/metrics/copilot-usage_<day>.json
+//! rebuild   record files -> store -> day files     (by hand)
+//! ```
+
+mod days;
+mod files;
+mod intake;
+mod rebuild;
+mod record;
+mod worker;
+
+pub use days::DayFiles;
+pub use files::{FileError, RecordFiles, create_folder};
+pub use intake::Intake;
+pub use rebuild::{RebuildError, Rebuilt, rebuild};
+pub use record::Record;
+pub use worker::{Recorder, RecorderOptions, RunningRecorder};
+
+pub use crate::spool::Ack;

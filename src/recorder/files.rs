@@ -1,0 +1,193 @@
+//! Record files on disk: where they lie, and how they get there without anybody ever seeing half of one.
+//!
+//! `usage/<user>/<kind>/<UTC time>_<machine id>_<client address>_<editor-version>.json`, the legacy add-on's names. Only
+//! the user's name, which is safe by its type, is taken as it is; what a client sent is reduced to `[A-Za-z0-9._-]`.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use tempfile::NamedTempFile;
+
+use super::record::Record;
+use crate::exchange::ExchangeId;
+use crate::identity::{NameError, UserName};
+
+/// Longest part of a file name that a client decides.
+const MAX_PART: usize = 64;
+/// As many characters of the machine id as the legacy add-on kept.
+const MACHINE_PART: usize = 10;
+
+/// Why a record could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The disk said no.
+    #[error("cannot write {}: {source}", .path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The record's user is no user name.
+    #[error("record of a user that is none: {0}")]
+    User(#[from] NameError),
+}
+
+fn failed(path: &Path) -> impl Fn(io::Error) -> FileError + '_ {
+    |source| FileError::Write { path: path.to_owned(), source }
+}
+
+/// The folders that records and day files are written to.
+#[derive(Debug, Clone)]
+pub struct RecordFiles {
+    log_dir: PathBuf,
+}
+
+impl RecordFiles {
+    /// In this log folder. What an earlier run left half-written is removed.
+    ///
+    /// # Errors
+    /// Where the folders cannot be made.
+    pub fn open(log_dir: &Path) -> Result<Self, FileError> {
+        let files = Self { log_dir: log_dir.to_owned() };
+        let unfinished = files.unfinished();
+        match fs::remove_dir_all(&unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&unfinished)(error)),
+            _ => {}
+        }
+        create_folder(&unfinished)?;
+        Ok(files)
+    }
+
+    /// `usage/`, with a folder for each user.
+    #[must_use]
+    pub fn usage_dir(&self) -> PathBuf {
+        self.log_dir.join("usage")
+    }
+
+    /// `metrics/`, with a file for each day.
+    #[must_use]
+    pub fn metrics_dir(&self) -> PathBuf {
+        self.log_dir.join("metrics")
+    }
+
+    /// Files are written here and then moved to their place, which is atomic within a file system.
+    fn unfinished(&self) -> PathBuf {
+        self.log_dir.join(".unfinished")
+    }
+
+    /// Writes the record, unless it is there already; gives its path.
+    ///
+    /// # Errors
+    /// [`FileError`]; nothing is visible then.
+    pub fn write(&self, record: &Record, client: IpAddr) -> Result<PathBuf, FileError> {
+        let user: UserName = record.user.parse()?;
+        let folder = self.usage_dir().join(user.as_str()).join(record.kind.as_str());
+        let stem = file_stem(record, client);
+        let mut file = self.prepare(record.to_json().as_bytes())?;
+        for number in 1_u32.. {
+            let path = folder.join(numbered(&stem, number));
+            match file.persist_noclobber(&path) {
+                Ok(_) => return Ok(path),
+                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+                    if holds(&path, record.id) {
+                        return Ok(path);
+                    }
+                    file = error.file;
+                }
+                Err(error) if error.error.kind() == io::ErrorKind::NotFound && !folder.is_dir() => {
+                    create_folder(&folder)?;
+                    file = error.file;
+                    match file.persist_noclobber(&path) {
+                        Ok(_) => return Ok(path),
+                        Err(error) => return Err(failed(&path)(error.error)),
+                    }
+                }
+                Err(error) => return Err(failed(&path)(error.error)),
+            }
+        }
+        Err(failed(&folder)(io::ErrorKind::AlreadyExists.into()))
+    }
+
+    /// Puts a day file in place of the one before.
+    ///
+    /// # Errors
+    /// [`FileError`]; the file before stays.
+    pub fn replace_day_file(&self, name: &str, text: &str) -> Result<PathBuf, FileError> {
+        let folder = self.metrics_dir();
+        create_folder(&folder)?;
+        let path = folder.join(name);
+        self.prepare(text.as_bytes())?.persist(&path).map_err(|error| failed(&path)(error.error))?;
+        Ok(path)
+    }
+
+    /// A finished file without a name in the log folder yet; only its owner can read it.
+    fn prepare(&self, content: &[u8]) -> Result<NamedTempFile, FileError> {
+        let folder = self.unfinished();
+        let made = NamedTempFile::new_in(&folder).or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                create_folder(&folder).map(|()| NamedTempFile::new_in(&folder)).unwrap_or(Err(error))
+            }
+            _ => Err(error),
+        });
+        let mut file = made.map_err(failed(&folder))?;
+        file.write_all(content).map_err(failed(&folder))?;
+        Ok(file)
+    }
+}
+
+/// Makes the folder and its parents, for the owner alone.
+pub fn create_folder(path: &Path) -> Result<(), FileError> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    builder.create(path).map_err(failed(path))
+}
+
+fn file_stem(record: &Record, client: IpAddr) -> String {
+    let header = |name: &str| record.request.headers.get(name).and_then(|value| value.as_str()).unwrap_or("unknown");
+    let machine = part(header("vscode-machineid"), MACHINE_PART);
+    let editor = part(header("editor-version"), MAX_PART);
+    format!("{}_{machine}_{}_{editor}", record.file_stamp(), part(&client.to_string(), MAX_PART))
+}
+
+/// A client's text as part of a file name.
+fn part(text: &str, max: usize) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' };
+    text.chars().take(max).map(safe).collect()
+}
+
+fn numbered(stem: &str, number: u32) -> String {
+    if number == 1 { format!("{stem}.json") } else { format!("{stem}-{number}.json") }
+}
+
+/// Whether the file is the record of this very exchange, written before a restart.
+fn holds(path: &Path, id: ExchangeId) -> bool {
+    #[derive(Deserialize)]
+    struct Named {
+        id: ExchangeId,
+    }
+    let read = File::open(path).map_err(serde_json::Error::io);
+    read.and_then(|file| serde_json::from_reader::<_, Named>(io::BufReader::new(file)))
+        .is_ok_and(|named| named.id == id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clients_text_cannot_leave_the_folder() {
+        assert_eq!(part("JetBrains-PC/243.22562.220", MAX_PART), "JetBrains-PC-243.22562.220");
+        assert_eq!(part("../../etc/passwd\0\\", MAX_PART), "..-..-etc-passwd--");
+        assert_eq!(part("4ce93ec3b250003c", MACHINE_PART), "4ce93ec3b2");
+        assert_eq!(part("日本", MAX_PART), "--");
+    }
+}
