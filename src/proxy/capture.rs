@@ -1,0 +1,176 @@
+//! The copy of one exchange, filled while it passes and handed to the recorder when it ends.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
+use chrono::{SubsecRound, Utc};
+use http::{HeaderMap, request, response};
+
+use crate::exchange::{BodySize, Ending, Exchange, ExchangeId, Head, ResponseHead, Timings, redact};
+use crate::recorder::{Ack, Intake};
+
+/// A body's copy, which stops at a limit.
+#[derive(Debug, Default)]
+struct Copy {
+    kept: Vec<u8>,
+    size: BodySize,
+}
+
+impl Copy {
+    fn extend(&mut self, data: &[u8], limit: usize) {
+        self.size.bytes += data.len() as u64;
+        let room = limit.saturating_sub(self.kept.len());
+        let part = data.get(..room.min(data.len())).unwrap_or_default();
+        self.kept.extend_from_slice(part);
+        self.size.truncated |= part.len() < data.len();
+    }
+
+    /// The copy without the tokens that can be seen in it. A compressed body is redacted when the recorder decodes it.
+    fn into_redacted(mut self) -> (Bytes, BodySize) {
+        redact::body(&mut self.kept);
+        (Bytes::from(self.kept), self.size)
+    }
+}
+
+#[derive(Debug)]
+struct Draft {
+    head: Head,
+    begun: Instant,
+    first_byte: Option<Instant>,
+    request: Copy,
+    response: Copy,
+}
+
+impl Draft {
+    fn finish(self, ending: Ending) -> Exchange {
+        let (request_body, request_size) = self.request.into_redacted();
+        let (response_body, response_size) = self.response.into_redacted();
+        let micros = |later: Instant| u64::try_from((later - self.begun).as_micros()).unwrap_or(u64::MAX);
+        let timings = Timings {
+            started_at: self.head.timings.started_at,
+            ended_at: Utc::now().trunc_subsecs(6),
+            first_byte_us: self.first_byte.map(micros),
+            duration_us: micros(Instant::now()),
+        };
+        let head = Head { request_size, response_size, ending, timings, ..self.head };
+        Exchange { head, request_body, response_body }
+    }
+}
+
+/// The recording of one exchange. Whatever becomes of the request, dropping the last part of it hands over what there is.
+#[derive(Debug)]
+pub(crate) struct Recording {
+    draft: Arc<Mutex<Option<Draft>>>,
+    intake: Arc<Intake>,
+    limit: usize,
+}
+
+impl Recording {
+    /// Begins with the request's head. `url` is absolute.
+    pub(crate) fn begin(
+        intake: Arc<Intake>,
+        limit: usize,
+        user: &str,
+        client: IpAddr,
+        url: &str,
+        request: &request::Parts,
+    ) -> Self {
+        let now = Utc::now().trunc_subsecs(6);
+        let head = Head {
+            id: ExchangeId::now(),
+            user: user.to_owned(),
+            client,
+            method: request.method.to_string(),
+            url: redact::url(url),
+            request_headers: redact::headers(&request.headers),
+            request_size: BodySize::default(),
+            response: None,
+            response_size: BodySize::default(),
+            ending: Ending::Canceled,
+            timings: Timings { started_at: now, ended_at: now, first_byte_us: None, duration_us: 0 },
+        };
+        let draft = Draft {
+            head,
+            begun: Instant::now(),
+            first_byte: None,
+            request: Copy::default(),
+            response: Copy::default(),
+        };
+        Self { draft: Arc::new(Mutex::new(Some(draft))), intake, limit }
+    }
+
+    /// What the request's body writes its copy to.
+    pub(crate) fn request_copy(&self) -> RequestCopy {
+        RequestCopy { draft: Arc::clone(&self.draft), limit: self.limit }
+    }
+
+    /// The answer's head has come.
+    pub(crate) fn answered(&self, response: &response::Parts) {
+        if let Some(draft) = lock(&self.draft).as_mut() {
+            draft.head.response = Some(response_head(response.status.as_u16(), &response.headers));
+        }
+    }
+
+    /// A part of the answer's body has come.
+    pub(crate) fn response_data(&self, data: &[u8]) {
+        if let Some(draft) = lock(&self.draft).as_mut() {
+            draft.first_byte.get_or_insert_with(Instant::now);
+            draft.response.extend(data, self.limit);
+        }
+    }
+
+    /// The exchange is over. `None` if that was said before.
+    pub(crate) fn finish(&self, ending: Ending) -> Option<Ack> {
+        let draft = lock(&self.draft).take()?;
+        Some(self.intake.submit(draft.finish(ending)))
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        // The client has gone: nobody waits for the acknowledgement, but the exchange is kept.
+        drop(self.finish(Ending::Canceled));
+    }
+}
+
+/// The request side of a recording.
+#[derive(Debug)]
+pub(crate) struct RequestCopy {
+    draft: Arc<Mutex<Option<Draft>>>,
+    limit: usize,
+}
+
+impl RequestCopy {
+    /// A part of the request's body has passed.
+    pub(crate) fn data(&self, data: &[u8]) {
+        if let Some(draft) = lock(&self.draft).as_mut() {
+            draft.request.extend(data, self.limit);
+        }
+    }
+}
+
+fn response_head(status: u16, headers: &HeaderMap) -> ResponseHead {
+    ResponseHead { status, headers: redact::headers(headers) }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_stops_at_its_limit_and_says_so() {
+        let mut copy = Copy::default();
+        copy.extend(b"abc", 5);
+        assert_eq!(copy.size, BodySize { bytes: 3, truncated: false });
+        copy.extend(b"defg", 5);
+        copy.extend(b"h", 5);
+        assert_eq!(copy.kept, b"abcde");
+        assert_eq!(copy.size, BodySize { bytes: 8, truncated: true });
+    }
+}

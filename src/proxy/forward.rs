@@ -1,0 +1,128 @@
+//! One exchange: the request goes to its server, the answer to the client, and a copy to the recorder where
+//! `copilot::capture` says that it is worth one.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::header::CONTENT_ENCODING;
+use http::{Request, Response, request, response};
+use http_body::Body as _;
+use http_body_util::combinators::BoxBody;
+use hudsucker::Body;
+
+use super::answer::Refusal;
+use super::capture::Recording;
+use super::context::Context;
+use super::headers;
+use super::idle::Activity;
+use super::tap::{Commit, RequestTap, ResponseTap};
+use super::target::Origin;
+use super::upstream::{AnswerBody, Patience, UpstreamError};
+use crate::config::{OnFailure, Settings};
+use crate::copilot;
+use crate::exchange::Ending;
+use crate::identity::UserName;
+
+/// Who sends, and where to.
+pub(crate) struct Sender<'a> {
+    pub(crate) user: &'a UserName,
+    pub(crate) client: IpAddr,
+    pub(crate) origin: &'a Origin,
+}
+
+/// Sends the request on and gives the answer as it comes.
+pub(crate) async fn forward(context: &Context, sender: Sender<'_>, request: Request<Body>) -> Response<Body> {
+    let loaded = context.live.current();
+    let settings = &loaded.settings;
+    let (mut parts, body) = request.into_parts();
+    let recording = match begin_recording(context, settings, &sender, &parts) {
+        Ok(recording) => recording,
+        Err(refusal) => return refusal.response(),
+    };
+    headers::strip_hop_by_hop(&mut parts.headers);
+    let upload = Activity::new();
+    let body = RequestTap::new(body, recording.as_ref().map(Recording::request_copy), Arc::clone(&upload));
+    let outgoing = Request::from_parts(parts, Body::from(BoxBody::new(body)));
+    match context.upstream.send(sender.origin, outgoing, &upload, patience(settings)).await {
+        Ok(answer) => pass_on(context, settings, recording, answer).await,
+        Err(error) => failed(context, settings, &sender, recording, &error).await,
+    }
+}
+
+/// `None` where the exchange is nothing to record.
+fn begin_recording(
+    context: &Context,
+    settings: &Settings,
+    sender: &Sender<'_>,
+    parts: &request::Parts,
+) -> Result<Option<Recording>, Refusal> {
+    if copilot::capture(&parts.method, &sender.origin.host, parts.uri.path()).is_none() {
+        return Ok(None);
+    }
+    if settings.capture.on_failure == OnFailure::Refuse && !context.intake.accepts() {
+        return Err(Refusal::NotRecording);
+    }
+    let scheme = if sender.origin.tls { "https" } else { "http" };
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let url = format!("{scheme}://{}{path}", sender.origin.host_header());
+    let limit = usize::try_from(settings.capture.max_body).unwrap_or(usize::MAX);
+    let intake = Arc::clone(&context.intake);
+    Ok(Some(Recording::begin(intake, limit, sender.user.as_str(), sender.client, &url, parts)))
+}
+
+pub(crate) fn patience(settings: &Settings) -> Patience {
+    Patience { first_byte: settings.upstream.first_byte_timeout, idle: settings.upstream.idle_timeout }
+}
+
+async fn pass_on(
+    context: &Context,
+    settings: &Settings,
+    recording: Option<Recording>,
+    answer: Response<AnswerBody>,
+) -> Response<Body> {
+    let (mut parts, body) = answer.into_parts();
+    headers::strip_hop_by_hop(&mut parts.headers);
+    parts.version = http::Version::HTTP_11;
+    let Some(recording) = recording else {
+        return Response::from_parts(parts, Body::from(BoxBody::new(body)));
+    };
+    recording.answered(&parts);
+    let patience = settings.capture.commit_timeout;
+    if body.is_end_stream() {
+        // hyper does not ask a body without content for its end, so the commit is awaited before the head.
+        if let Some(ack) = recording.finish(Ending::Completed) {
+            Commit::new(ack, patience, Arc::clone(&context.late)).await;
+        }
+        return Response::from_parts(parts, Body::from(BoxBody::new(body)));
+    }
+    let tap = ResponseTap::new(body, recording, is_plain(&parts), patience, Arc::clone(&context.late));
+    Response::from_parts(parts, Body::from(BoxBody::new(tap)))
+}
+
+fn is_plain(parts: &response::Parts) -> bool {
+    parts.headers.get(CONTENT_ENCODING).is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+async fn failed(
+    context: &Context,
+    settings: &Settings,
+    sender: &Sender<'_>,
+    recording: Option<Recording>,
+    error: &UpstreamError,
+) -> Response<Body> {
+    tracing::warn!(user = %sender.user, host = %sender.origin, %error, "a request got no answer from upstream");
+    if let Some(ack) = recording.as_ref().and_then(|recording| recording.finish(Ending::UpstreamFailed)) {
+        Commit::new(ack, settings.capture.commit_timeout, Arc::clone(&context.late)).await;
+    }
+    refusal_for(error).response()
+}
+
+pub(crate) fn refusal_for(error: &UpstreamError) -> Refusal {
+    match error {
+        UpstreamError::FirstByte => Refusal::GatewayTimeout,
+        UpstreamError::Broken(_) => Refusal::BadGateway,
+        UpstreamError::Dial(error) if error.is_forbidden() => Refusal::Forbidden,
+        UpstreamError::Dial(error) if error.is_timeout() => Refusal::GatewayTimeout,
+        UpstreamError::Dial(_) => Refusal::BadGateway,
+    }
+}

@@ -1,0 +1,79 @@
+//! The answer's body as it comes from upstream: watched for silence, and giving its connection back at the end.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+use super::pool::Lease;
+
+/// An answer's body. Dropping it before its end cancels the request upstream.
+pub(crate) struct AnswerBody {
+    incoming: Incoming,
+    /// `None` once the connection was given back, and for connections that are used once.
+    lease: Option<Lease>,
+    silence: Duration,
+    /// Made when the first frame is waited for: most answers need no timer.
+    alarm: Option<Pin<Box<Sleep>>>,
+    /// Set again by the first wait after each frame.
+    alarm_is_set: bool,
+}
+
+impl AnswerBody {
+    pub(super) fn new(incoming: Incoming, lease: Option<Lease>, silence: Duration) -> Self {
+        let mut body = Self { incoming, lease, silence, alarm: None, alarm_is_set: false };
+        if body.incoming.is_end_stream() {
+            body.give_back();
+        }
+        body
+    }
+
+    fn give_back(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.finished();
+        }
+    }
+
+    /// Ready when upstream has been silent for too long.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let due = Instant::now() + self.silence;
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        if !self.alarm_is_set {
+            alarm.as_mut().reset(due);
+            self.alarm_is_set = true;
+        }
+        alarm.as_mut().poll(cx)
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = hudsucker::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = &mut *self;
+        let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) else {
+            ready!(this.poll_silence(cx));
+            let error = io::Error::new(io::ErrorKind::TimedOut, "upstream was silent for `upstream.idle_timeout`");
+            return Poll::Ready(Some(Err(error.into())));
+        };
+        this.alarm_is_set = false;
+        if frame.is_none() || this.incoming.is_end_stream() {
+            this.give_back();
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
