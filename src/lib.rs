@@ -1,6 +1,7 @@
 //! copilens (under construction).
 
 pub mod admin;
+pub mod app;
 pub mod certs;
 pub mod cli;
 pub mod config;

@@ -86,3 +86,13 @@ pub enum CaError {
     #[error("cannot make a new CA: {0}")]
     Generate(String),
 }
+
+impl CaError {
+    /// The process's exit code (sysexits.h): 74 for input and output, 78 for files that are not as they must be.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Read { .. } | Self::Create { .. } | Self::Generate(_) => 74,
+            _ => 78,
+        }
+    }
+}

@@ -10,7 +10,7 @@ use crate::certs::{Bundle, CERTIFICATE_FILE, CaCertificate, CaFiles};
 
 /// What to do with the certificate.
 #[derive(Clone, Copy, Debug, clap::Subcommand)]
-pub enum CaCommand {
+pub(crate) enum CaCommand {
     /// Print name, fingerprint, expiry, file, and whether this machine trusts the certificate
     Show,
     /// Write the certificate to standard output
@@ -36,7 +36,7 @@ impl CaCommand {
     ///
     /// # Errors
     /// The CA cannot be read or made, or `out` cannot be written.
-    pub fn run(self, dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
+    pub(crate) fn run(self, dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
         let certificate = certificate(dir)?;
         match self {
             Self::Show => out.write_all(description(&certificate, dir, trusted_here(&certificate)).as_bytes())?,

@@ -15,7 +15,7 @@ use crate::identity::Password;
 
 /// Whose settings to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Client {
+pub(crate) enum Client {
     /// Visual Studio Code.
     Vscode,
     /// The JetBrains IDEs.
@@ -33,7 +33,12 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 ///
 /// # Errors
 /// When there is no such user, no seed to derive the password from, or no address to show.
-pub fn print(settings: &Settings, name: &str, client: Option<Client>, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(crate) fn print(
+    settings: &Settings,
+    name: &str,
+    client: Option<Client>,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     let password = password_of(settings, name)?;
     let machine = gethostname::gethostname();
     let (endpoint, remark) = proxy_address(settings, &machine.to_string_lossy())?;

@@ -19,26 +19,31 @@ const DEFAULT_DAYS: u64 = 7;
 
 /// The arguments of `copilens report`.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct ReportArgs {
+pub(crate) struct ReportArgs {
     /// First UTC day, as 2025-03-14 [default: six days before the last]
     #[arg(long, value_name = "DAY")]
-    pub from: Option<NaiveDate>,
+    pub(crate) from: Option<NaiveDate>,
     /// Last UTC day [default: today]
     #[arg(long, value_name = "DAY")]
-    pub to: Option<NaiveDate>,
+    pub(crate) to: Option<NaiveDate>,
     /// This user only
     #[arg(long)]
-    pub user: Option<String>,
+    pub(crate) user: Option<String>,
     /// JSON instead of a table
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Writes the report of the days that `args` name; `today` is the current UTC day.
 ///
 /// # Errors
 /// The range ends before it begins, the store cannot be read, or `out` cannot be written.
-pub fn report(store: &dyn UsageStore, args: &ReportArgs, today: NaiveDate, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(crate) fn report(
+    store: &dyn UsageStore,
+    args: &ReportArgs,
+    today: NaiveDate,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     let to = args.to.unwrap_or(today);
     let from = args.from.unwrap_or_else(|| to.checked_sub_days(Days::new(DEFAULT_DAYS - 1)).unwrap_or(to));
     ensure!(from <= to, "--from {from} is after --to {to}: give the earlier day to --from");

@@ -12,7 +12,7 @@ use crate::identity::{Account, Password, Seed, UserName};
 ///
 /// # Errors
 /// Every fault of the allowlist; that it cannot be read.
-pub fn list(settings: &Settings, json: bool, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(crate) fn list(settings: &Settings, json: bool, out: &mut dyn Write) -> anyhow::Result<()> {
     let accounts = Allowlist::load(&settings.auth.allowlist)?.accounts;
     match json {
         true => writeln!(out, "{}", serde_json::to_string_pretty(&accounts)?)?,
@@ -42,7 +42,7 @@ fn write_table(accounts: &[Account], out: &mut dyn Write) -> std::io::Result<()>
 ///
 /// # Errors
 /// When the name is none or taken, or the file has faults or cannot be written.
-pub fn add(settings: &Settings, name: &str, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(crate) fn add(settings: &Settings, name: &str, out: &mut dyn Write) -> anyhow::Result<()> {
     let name: UserName = name.parse()?;
     allowlist_edit::add(&settings.auth.allowlist, &name)?;
     writeln!(out, "Added {name} to {}.", settings.auth.allowlist.display())?;
@@ -55,7 +55,7 @@ pub fn add(settings: &Settings, name: &str, out: &mut dyn Write) -> anyhow::Resu
 ///
 /// # Errors
 /// When there is no such user, or the file has faults or cannot be written.
-pub fn remove(settings: &Settings, name: &str, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(crate) fn remove(settings: &Settings, name: &str, out: &mut dyn Write) -> anyhow::Result<()> {
     allowlist_edit::remove(&settings.auth.allowlist, name)?;
     writeln!(out, "Removed {name} from {}.", settings.auth.allowlist.display())?;
     Ok(())
@@ -65,7 +65,7 @@ pub fn remove(settings: &Settings, name: &str, out: &mut dyn Write) -> anyhow::R
 ///
 /// # Errors
 /// When there is no such user, or no seed to derive it from.
-pub fn password(settings: &Settings, name: &str, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(crate) fn password(settings: &Settings, name: &str, out: &mut dyn Write) -> anyhow::Result<()> {
     writeln!(out, "{}", password_of(settings, name)?.reveal())?;
     Ok(())
 }
@@ -74,7 +74,7 @@ pub fn password(settings: &Settings, name: &str, out: &mut dyn Write) -> anyhow:
 ///
 /// # Errors
 /// When there is no such user, or the file has faults or cannot be written.
-pub fn rotate(settings: &Settings, name: &str, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(crate) fn rotate(settings: &Settings, name: &str, out: &mut dyn Write) -> anyhow::Result<()> {
     allowlist_edit::rotate(&settings.auth.allowlist, name)?;
     writeln!(out, "{name} has a new password; the old one is no longer accepted.")?;
     writeln!(out, "The password:           copilens users password {name}")?;

@@ -1,0 +1,357 @@
+//! The composition root: what `copilens run` is made of, in the order in which it is started and stopped.
+//!
+//! Everything that can be wrong with files and settings is found before a port is bound.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{self, AdminState, Onboarding};
+use crate::certs::{CaCertificate, CaError, CaFiles, LeafAuthority, LeafError};
+use crate::config::{self, Content, Live, Noise, Settings, StoreUrl};
+use crate::identity::secret_file::{self, Problem, SecretError};
+use crate::proxy::{self, OwnListeners, Proxy, RootsError};
+use crate::recorder::{FileError, Intake, RecordFiles, Recorder, RecorderOptions, RunningRecorder};
+use crate::spool::{self, Spool, SpoolError};
+use crate::store::{self, SqliteStore, StoreError, UsageStore};
+
+/// File in the log folder that a running instance holds locked.
+const LOCK_FILE: &str = ".lock";
+/// Bits of the admin token.
+const TOKEN_BYTES: usize = 32;
+
+/// Why copilens did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration is faulty.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// Another instance holds the log folder.
+    #[error("another copilens (process {pid}) uses {}; stop it, or give this one another `log_dir`", .log_dir.display())]
+    Locked {
+        /// The folder.
+        log_dir: PathBuf,
+        /// The other's process id, as its lock file tells.
+        pid: String,
+    },
+    /// A file or folder cannot be used.
+    #[error("{}: {source}", .path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} (`{key}`): {source}")]
+    Bind {
+        /// The setting.
+        key: &'static str,
+        /// Its value.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The CA's files.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// The CA cannot sign.
+    #[error(transparent)]
+    Leaf(#[from] LeafError),
+    /// The admin token's file.
+    #[error(transparent)]
+    Token(#[from] SecretError),
+    /// Whom to trust upstream.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
+    /// The spool.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The record folders.
+    #[error(transparent)]
+    Files(#[from] FileError),
+}
+
+impl StartError {
+    /// The process's exit code (sysexits.h): 75 for a locked folder, 78 for configuration, 74 for the rest.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(error) => error.exit_code(),
+            Self::Locked { .. } => 75,
+            Self::Ca(error) => error.exit_code(),
+            Self::Roots(_) | Self::Token(SecretError { problem: Problem::Refused(_), .. }) => 78,
+            _ => 74,
+        }
+    }
+}
+
+/// Holds a log folder for this process alone, until dropped or until the process ends in whatever way.
+#[derive(Debug)]
+pub struct LogFolder {
+    _lock: File,
+}
+
+impl LogFolder {
+    /// Makes the folder (mode 0700) if need be, and locks it.
+    ///
+    /// # Errors
+    /// [`StartError::Locked`] where another process has it.
+    pub fn lock(log_dir: &Path) -> Result<Self, StartError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| StartError::Io { path, source }
+        };
+        crate::recorder::create_folder(log_dir)?;
+        let path = log_dir.join(LOCK_FILE);
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(failed(&path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let pid = std::fs::read_to_string(&path).unwrap_or_default();
+                return Err(StartError::Locked { log_dir: log_dir.to_owned(), pid: pid.trim().to_owned() });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(&path)(source)),
+        }
+        lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(failed(&path))?;
+        Ok(Self { _lock: lock })
+    }
+}
+
+/// Where the SQLite store lies.
+#[must_use]
+pub fn store_path(settings: &Settings) -> PathBuf {
+    settings.log_dir.join(store::FILE_NAME)
+}
+
+fn open_store(settings: &Settings) -> Result<Arc<dyn UsageStore>, StoreError> {
+    match settings.store.url {
+        StoreUrl::Sqlite => Ok(Arc::new(SqliteStore::open(&store_path(settings))?)),
+    }
+}
+
+/// A running copilens.
+pub struct App {
+    settings: Settings,
+    proxy: Proxy,
+    proxy_address: SocketAddr,
+    admin_address: SocketAddr,
+    proxy_task: JoinHandle<()>,
+    stop_admin: CancellationToken,
+    reload: JoinHandle<()>,
+    spool: Arc<Spool>,
+    recorder: Arc<std::sync::Mutex<RunningRecorder>>,
+    made_ca: bool,
+    _folder: LogFolder,
+}
+
+impl App {
+    /// Starts everything. When it returns, both listeners accept.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing keeps running then.
+    pub async fn start(sources: config::Sources) -> Result<Self, StartError> {
+        let loaded = sources.load_or_create_seed()?;
+        let settings = loaded.settings.clone();
+        let folder = LogFolder::lock(&settings.log_dir)?;
+        make_admin_token(&settings.admin.token_file)?;
+        let ca = CaFiles::open_or_create(&settings.certs.dir)?;
+        let (made_ca, certificate) = (ca.created(), ca.certificate().clone());
+        let upstream_tls = proxy::client_config(settings.upstream.extra_ca.as_deref(), certificate.der())?;
+        let live = Arc::new(Live::new(loaded));
+        let leafs = Arc::new(leaf_authority(ca, &live)?);
+
+        let (spool, recorder) = start_recorder(&settings)?;
+        let recorder = Arc::new(std::sync::Mutex::new(recorder));
+        let proxy_listener = bind("listen", settings.listen)?;
+        let admin_listener = bind("admin_listen", settings.admin_listen)?;
+        let proxy_address = local_address("listen", &proxy_listener, settings.listen)?;
+        let admin_address = local_address("admin_listen", &admin_listener, settings.admin_listen)?;
+
+        let health = health(Arc::clone(&live), Arc::clone(&spool), Arc::clone(&recorder));
+        let onboarding = Arc::new(ArcSwap::from_pointee(onboarding(&settings, certificate, proxy_address)));
+        let pages = AdminState { onboarding: Arc::clone(&onboarding), health };
+        let proxy = Proxy::new(proxy::Parts {
+            live: Arc::clone(&live),
+            leafs,
+            intake: Arc::new(Intake::new(Arc::clone(&spool))),
+            onboarding: admin::onboarding_router(Arc::clone(&onboarding)),
+            own: OwnListeners::new(vec![proxy_address, admin_address]),
+            upstream_tls,
+        });
+        let unusable = |source| StartError::Bind { key: "listen", address: proxy_address, source };
+        let proxy_task = tokio::spawn(proxy.serve(proxy_listener).map_err(unusable)?);
+        let stop_admin = serve_admin(admin_listener, admin_address, pages)?;
+        let reload = tokio::spawn(reload(live, sources, onboarding));
+        Ok(Self {
+            settings,
+            proxy,
+            proxy_address,
+            admin_address,
+            proxy_task,
+            stop_admin,
+            reload,
+            spool,
+            recorder,
+            made_ca,
+            _folder: folder,
+        })
+    }
+
+    /// Where IDEs connect.
+    #[must_use]
+    pub fn proxy_address(&self) -> SocketAddr {
+        self.proxy_address
+    }
+
+    /// Where the admin pages are.
+    #[must_use]
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
+    }
+
+    /// The settings it was started with.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whether this start made the CA, so that somebody should be told of it.
+    #[must_use]
+    pub fn made_ca(&self) -> bool {
+        self.made_ca
+    }
+
+    /// Ends in order: no new tunnels, running answers within `shutdown_grace`, then spool, recorder and day files.
+    /// False where answers were cut off.
+    pub async fn stop(self) -> bool {
+        let begun = Instant::now();
+        self.reload.abort();
+        let finished = self.proxy.drain(self.settings.shutdown_grace).await;
+        let rest = self.settings.shutdown_grace.saturating_sub(begun.elapsed()).max(Duration::from_secs(1));
+        let accepted = tokio::time::timeout(rest, self.proxy_task).await.is_ok();
+        self.stop_admin.cancel();
+        let late = self.proxy.late();
+        let closing = tokio::task::spawn_blocking(move || {
+            self.spool.close();
+            self.recorder.lock().unwrap_or_else(std::sync::PoisonError::into_inner).stop();
+        });
+        let recorded = closing.await.is_ok();
+        tracing::info!(finished = finished && accepted, recorded, late, "copilens has stopped");
+        finished && accepted
+    }
+}
+
+fn leaf_authority(ca: CaFiles, live: &Arc<Live>) -> Result<LeafAuthority, LeafError> {
+    let live = Arc::clone(live);
+    LeafAuthority::new(
+        ca,
+        Arc::new(move |host| live.current().settings.intercept.hosts.iter().any(|pattern| pattern.matches(host))),
+    )
+}
+
+fn start_recorder(settings: &Settings) -> Result<(Arc<Spool>, RunningRecorder), StartError> {
+    let options = spool::Options {
+        limit_bytes: settings.capture.spool_limit,
+        sync_interval: settings.capture.sync_interval,
+        ..spool::Options::default()
+    };
+    let files = RecordFiles::open(&settings.log_dir)?;
+    let store = open_store(settings)?;
+    let spool = Arc::new(Spool::open(&settings.log_dir.join("spool"), options)?);
+    let options = RecorderOptions { record_noise: settings.capture.noise == Noise::Record };
+    let recorder = Recorder::new(Arc::clone(&spool), store, files, options).start();
+    let recorder = recorder.map_err(|source| StartError::Io { path: settings.log_dir.clone(), source })?;
+    Ok((spool, recorder))
+}
+
+/// What the install page tells.
+fn onboarding(settings: &Settings, ca: CaCertificate, listen: SocketAddr) -> Onboarding {
+    Onboarding {
+        ca,
+        listen,
+        public_address: settings.public_address.as_ref().and_then(|address| address.to_string().parse().ok()),
+        intercept_hosts: settings.intercept.hosts.iter().map(ToString::to_string).collect(),
+        prompts_kept: settings.capture.content == Content::Full,
+        retention_days: settings.records.retention_days,
+    }
+}
+
+/// Follows the configuration files, and keeps the install page in step with them.
+async fn reload(live: Arc<Live>, sources: config::Sources, page: Arc<ArcSwap<Onboarding>>) {
+    let mut changes = live.subscribe();
+    let follow = async {
+        while changes.changed().await.is_ok() {
+            let before = page.load_full();
+            page.store(Arc::new(onboarding(&live.current().settings, before.ca.clone(), before.listen)));
+        }
+    };
+    tokio::join!(live.watch(sources), follow);
+}
+
+/// What `/readyz` reports: everything that an operator should mend.
+fn health(live: Arc<Live>, spool: Arc<Spool>, recorder: Arc<std::sync::Mutex<RunningRecorder>>) -> admin::Health {
+    Arc::new(move || {
+        let status = spool.status();
+        let recorder = recorder.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let full = spool.is_full().then(|| "the spool is full: exchanges are not recorded".to_owned());
+        [live.reload_fault(), recorder.fault(), status.last_error, full].into_iter().flatten().collect()
+    })
+}
+
+/// Makes the admin token where there is none, and refuses one that others can read.
+///
+/// # Errors
+/// [`StartError`]
+fn make_admin_token(file: &Path) -> Result<(), StartError> {
+    match secret_file::read(file) {
+        Ok(_) => return Ok(()),
+        Err(SecretError { problem: Problem::Missing, .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let failed = |source| StartError::Io { path: file.to_owned(), source };
+    let mut token = [0; TOKEN_BYTES];
+    getrandom::fill(&mut token).map_err(|error| failed(io::Error::other(error)))?;
+    secret_file::create(file, &format!("{}\n", data_encoding::BASE64URL_NOPAD.encode(&token))).map_err(failed)
+}
+
+fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    proxy::bind(address).map_err(|source| StartError::Bind { key, address, source })
+}
+
+fn local_address(key: &'static str, listener: &TcpListener, address: SocketAddr) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|source| StartError::Bind { key, address, source })
+}
+
+fn serve_admin(listener: TcpListener, address: SocketAddr, pages: AdminState) -> Result<CancellationToken, StartError> {
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(|source| StartError::Bind {
+        key: "admin_listen",
+        address,
+        source,
+    })?;
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        let server = axum::serve(listener, admin::router(pages)).with_graceful_shutdown(stopped.cancelled_owned());
+        if let Err(error) = server.await {
+            tracing::error!(%error, "the admin listener ended");
+        }
+    });
+    Ok(stop)
+}

@@ -1,0 +1,83 @@
+//! `run`: starts the proxy and the admin listener, and ends them when told to.
+
+use std::io::{self, Write};
+
+use crate::app::App;
+use crate::cli::{Failure, logging};
+use crate::config::Sources;
+
+/// Ended at once by a second signal (128 + SIGINT).
+const INTERRUPTED: i32 = 130;
+
+/// Runs until SIGTERM or Ctrl-C.
+pub(crate) fn run(sources: Sources) -> Result<(), Failure> {
+    logging::start();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("copilens").build()?;
+    runtime.block_on(serve(sources))
+}
+
+async fn serve(sources: Sources) -> Result<(), Failure> {
+    let mut signals = Signals::new()?;
+    let app = App::start(sources).await?;
+    announce(&app)?;
+    signals.next().await;
+    tracing::info!(grace = ?app.settings().shutdown_grace, "shutting down; a second signal ends at once");
+    tokio::select! {
+        finished = app.stop() => {
+            if !finished {
+                tracing::warn!("answers that ran longer than `shutdown_grace` were cut off");
+            }
+            Ok(())
+        }
+        () = signals.next() => std::process::exit(INTERRUPTED),
+    }
+}
+
+/// The one line that scripts wait for, and what a person wants to know next.
+fn announce(app: &App) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "listening proxy={} admin={}", app.proxy_address(), app.admin_address())?;
+    out.flush()?;
+    let mut hints = io::stderr().lock();
+    if app.made_ca() {
+        writeln!(
+            hints,
+            "A certificate authority was made in {}: clients must trust it.",
+            app.settings().certs.dir.display()
+        )?;
+    }
+    writeln!(
+        hints,
+        "Settings for a user:  copilens env octocat   (users: {})",
+        app.settings().auth.allowlist.display()
+    )?;
+    writeln!(hints, "How to set up an IDE: http://{}/install", app.admin_address())
+}
+
+/// The signals that ask for the end.
+struct Signals {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            terminate: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?,
+        })
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) {
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}
