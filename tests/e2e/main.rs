@@ -12,4 +12,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod admission;
 mod capture;
+mod crash;
+mod destinations;
+mod lifecycle;
+mod onboarding;
+mod recording;
+mod secrets;
+mod transparency;
+mod tunnel;
+mod upstream;
+mod websocket;

@@ -1,0 +1,1 @@
+//! Who may pass, on every way in.

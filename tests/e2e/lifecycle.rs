@@ -1,0 +1,1 @@
+//! First start, reload, drain, health, and the commands beside a running proxy.

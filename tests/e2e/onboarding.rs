@@ -1,0 +1,1 @@
+//! The install page and the downloads, through the proxy and beside it.

@@ -1,0 +1,1 @@
+//! What becomes a record, a count, or noise.

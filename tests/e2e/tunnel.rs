@@ -1,0 +1,1 @@
+//! What happens inside an intercepted tunnel, and what must not.

@@ -1,0 +1,1 @@
+//! Connections to servers: their limits, failures and the parent proxy.

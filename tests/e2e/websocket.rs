@@ -1,0 +1,1 @@
+//! Requests that change the protocol on their connection.
