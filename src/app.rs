@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio::task::JoinHandle;
@@ -18,13 +18,15 @@ use crate::certs::{CaCertificate, CaError, CaFiles, LeafAuthority, LeafError};
 use crate::config::{self, Content, Live, Noise, Settings, StoreUrl};
 use crate::identity::secret_file::{self, Problem, SecretError};
 use crate::proxy::{self, OwnListeners, Proxy, RootsError};
-use crate::recorder::{FileError, Intake, RecordFiles, Recorder, RecorderOptions, RunningRecorder};
+use crate::recorder::{self, FileError, Intake, RecordFiles, Recorder, RecorderOptions, RunningRecorder};
 use crate::spool::{self, Spool, SpoolError};
 use crate::store::{self, SqliteStore, StoreError, UsageStore};
 
 /// File in the log folder that a running instance holds locked.
 const LOCK_FILE: &str = ".lock";
-/// Bits of the admin token.
+/// How often `records.retention_days` is looked after.
+const SWEEP_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
+/// Bytes of the admin token.
 const TOKEN_BYTES: usize = 32;
 
 /// Why copilens did not start.
@@ -170,6 +172,8 @@ impl App {
         let loaded = sources.load_or_create_seed()?;
         let settings = loaded.settings.clone();
         let folder = LogFolder::lock(&settings.log_dir)?;
+        let path = settings.log_dir.clone();
+        config::write_user_auth(&loaded).map_err(|source| StartError::Io { path, source })?;
         make_admin_token(&settings.admin.token_file)?;
         let ca = CaFiles::open_or_create(&settings.certs.dir)?;
         let (made_ca, certificate) = (ca.created(), ca.certificate().clone());
@@ -177,7 +181,8 @@ impl App {
         let live = Arc::new(Live::new(loaded));
         let leafs = Arc::new(leaf_authority(ca, &live)?);
 
-        let (spool, recorder) = start_recorder(&settings)?;
+        let files = RecordFiles::open(&settings.log_dir)?;
+        let (spool, recorder) = start_recorder(&settings, files.clone())?;
         let recorder = Arc::new(std::sync::Mutex::new(recorder));
         let proxy_listener = bind("listen", settings.listen)?;
         let admin_listener = bind("admin_listen", settings.admin_listen)?;
@@ -198,7 +203,7 @@ impl App {
         let unusable = |source| StartError::Bind { key: "listen", address: proxy_address, source };
         let proxy_task = tokio::spawn(proxy.serve(proxy_listener).map_err(unusable)?);
         let stop_admin = serve_admin(admin_listener, admin_address, pages)?;
-        let reload = tokio::spawn(reload(live, sources, onboarding));
+        let reload = tokio::spawn(reload(live, sources, onboarding, files));
         Ok(Self {
             settings,
             proxy,
@@ -266,13 +271,12 @@ fn leaf_authority(ca: CaFiles, live: &Arc<Live>) -> Result<LeafAuthority, LeafEr
     )
 }
 
-fn start_recorder(settings: &Settings) -> Result<(Arc<Spool>, RunningRecorder), StartError> {
+fn start_recorder(settings: &Settings, files: RecordFiles) -> Result<(Arc<Spool>, RunningRecorder), StartError> {
     let options = spool::Options {
         limit_bytes: settings.capture.spool_limit,
         sync_interval: settings.capture.sync_interval,
         ..spool::Options::default()
     };
-    let files = RecordFiles::open(&settings.log_dir)?;
     let store = open_store(settings)?;
     let spool = Arc::new(Spool::open(&settings.log_dir.join("spool"), options)?);
     let options = RecorderOptions { record_noise: settings.capture.noise == Noise::Record };
@@ -293,16 +297,34 @@ fn onboarding(settings: &Settings, ca: CaCertificate, listen: SocketAddr) -> Onb
     }
 }
 
-/// Follows the configuration files, and keeps the install page in step with them.
-async fn reload(live: Arc<Live>, sources: config::Sources, page: Arc<ArcSwap<Onboarding>>) {
+/// Follows the configuration files, and keeps what is made of them in step.
+async fn reload(live: Arc<Live>, sources: config::Sources, page: Arc<ArcSwap<Onboarding>>, files: RecordFiles) {
     let mut changes = live.subscribe();
     let follow = async {
         while changes.changed().await.is_ok() {
-            let before = page.load_full();
-            page.store(Arc::new(onboarding(&live.current().settings, before.ca.clone(), before.listen)));
+            let (loaded, before) = (live.current(), page.load_full());
+            page.store(Arc::new(onboarding(&loaded.settings, before.ca.clone(), before.listen)));
+            if let Err(error) = config::write_user_auth(&loaded) {
+                tracing::error!(%error, "user_auth.json (`auth.write_user_auth`) could not be written");
+            }
         }
     };
-    tokio::join!(live.watch(sources), follow);
+    tokio::join!(live.watch(sources), follow, keep_retention(&live, &files));
+}
+
+/// Removes old record files, now and every few hours.
+async fn keep_retention(live: &Live, files: &RecordFiles) {
+    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        ticks.tick().await;
+        let (files, days) = (files.clone(), live.current().settings.records.retention_days);
+        let sweeping = tokio::task::spawn_blocking(move || recorder::sweep(&files, days, SystemTime::now()));
+        match sweeping.await {
+            Ok(swept) if swept == recorder::Swept::default() => {}
+            Ok(swept) => tracing::info!(swept.removed, swept.failed, days, "old record files were removed"),
+            Err(error) => tracing::error!(%error, "`records.retention_days` could not be kept"),
+        }
+    }
 }
 
 /// What `/readyz` reports: everything that an operator should mend.

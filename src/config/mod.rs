@@ -14,6 +14,7 @@ mod networks;
 mod reader;
 mod settings;
 mod settings_file;
+mod user_auth;
 
 pub use allowlist::Allowlist;
 pub use endpoints::{HostPort, ParentProxy};
@@ -27,3 +28,4 @@ pub use settings::{
     Admin, Auth, Capture, Certs, Compat, Content, Intercept, Metrics, Noise, OnFailure, Records, Reports, Settings,
     Store, StoreUrl, Unknown, Upstream,
 };
+pub use user_auth::write_user_auth;

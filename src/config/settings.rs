@@ -310,22 +310,23 @@ impl Settings {
     /// Puts back what takes effect at a start only, so that all of the process goes on seeing the same. Returns the names
     /// of the keys that had changed.
     pub(super) fn keep_start_values(&mut self, running: &Self) -> Vec<&'static str> {
-        let mut changed = Vec::new();
-        let mut keep = |key, differs| {
-            if differs {
-                changed.push(key);
-            }
-        };
-        keep("listen", self.listen != running.listen);
-        keep("admin_listen", self.admin_listen != running.admin_listen);
-        keep("log_dir", self.log_dir != running.log_dir);
-        keep("certs.dir", self.certs != running.certs);
-        keep("store.url", self.store != running.store);
-        self.listen = running.listen;
-        self.admin_listen = running.admin_listen;
-        self.log_dir.clone_from(&running.log_dir);
-        self.certs = running.certs.clone();
-        self.store = running.store.clone();
-        changed
+        let changed = &mut Vec::new();
+        keep("listen", &mut self.listen, &running.listen, changed);
+        keep("admin_listen", &mut self.admin_listen, &running.admin_listen, changed);
+        keep("log_dir", &mut self.log_dir, &running.log_dir, changed);
+        keep("certs.dir", &mut self.certs, &running.certs, changed);
+        keep("upstream.extra_ca", &mut self.upstream.extra_ca, &running.upstream.extra_ca, changed);
+        keep("capture.spool_limit", &mut self.capture.spool_limit, &running.capture.spool_limit, changed);
+        keep("capture.sync_interval", &mut self.capture.sync_interval, &running.capture.sync_interval, changed);
+        keep("capture.noise", &mut self.capture.noise, &running.capture.noise, changed);
+        keep("store.url", &mut self.store, &running.store, changed);
+        std::mem::take(changed)
+    }
+}
+
+fn keep<T: Clone + PartialEq>(key: &'static str, new: &mut T, running: &T, changed: &mut Vec<&'static str>) {
+    if new != running {
+        changed.push(key);
+        new.clone_from(running);
     }
 }

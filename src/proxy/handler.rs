@@ -33,7 +33,8 @@ pub(crate) struct Handler {
 
 impl HttpHandler for Handler {
     async fn handle_request(&mut self, context: &HttpContext, request: Request<Body>) -> RequestOrResponse {
-        let client = context.client_addr;
+        // A listener for both families shows IPv4 clients as mapped addresses.
+        let client = SocketAddr::new(context.client_addr.ip().to_canonical(), context.client_addr.port());
         let response = if request.method() == Method::CONNECT {
             Box::pin(self.connect(client, request)).await
         } else {

@@ -234,6 +234,7 @@ impl OwnListeners {
     /// Whether a connection to the address would arrive here: the port is ours and the address is this machine's.
     #[must_use]
     pub fn contains(&self, address: SocketAddr) -> bool {
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         self.0.iter().any(|own| own.port() == address.port() && (own.ip() == address.ip() || own.ip().is_unspecified()))
             && is_local(address.ip())
     }
@@ -274,6 +275,7 @@ mod tests {
         let own = OwnListeners::new(vec!["0.0.0.0:8080".parse().unwrap(), "127.0.0.1:8081".parse().unwrap()]);
         assert!(own.contains("127.0.0.1:8080".parse().unwrap()));
         assert!(own.contains("127.0.0.1:8081".parse().unwrap()));
+        assert!(own.contains("[::ffff:127.0.0.1]:8081".parse().unwrap()));
         assert!(!own.contains("127.0.0.1:443".parse().unwrap()));
         assert!(!own.contains("192.0.2.1:8080".parse().unwrap()), "not an address of this machine");
     }

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use chrono::NaiveDate;
 use serde::Deserialize;
 use tempfile::NamedTempFile;
 
@@ -166,6 +167,12 @@ fn part(text: &str, max: usize) -> String {
 
 fn numbered(stem: &str, number: u32) -> String {
     if number == 1 { format!("{stem}.json") } else { format!("{stem}-{number}.json") }
+}
+
+/// The day in a record file's name; `None` for any other file.
+pub(super) fn day_of(path: &Path) -> Option<NaiveDate> {
+    let name = path.file_name()?.to_str()?.strip_suffix(".json")?;
+    name.get(..10)?.parse().ok()
 }
 
 /// Whether the file is the record of this very exchange, written before a restart.

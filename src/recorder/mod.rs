@@ -16,6 +16,7 @@ mod files;
 mod intake;
 mod rebuild;
 mod record;
+mod retention;
 mod worker;
 
 pub use days::DayFiles;
@@ -23,6 +24,7 @@ pub use files::{FileError, RecordFiles, create_folder};
 pub use intake::Intake;
 pub use rebuild::{RebuildError, Rebuilt, rebuild};
 pub use record::Record;
+pub use retention::{Swept, sweep};
 pub use worker::{Recorder, RecorderOptions, RunningRecorder};
 
 pub use crate::spool::Ack;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 
 use super::days::write_day;
-use super::files::{FileError, RecordFiles};
+use super::files::{FileError, RecordFiles, day_of};
 use super::record::Record;
 use crate::store::{StoreError, UsageStore};
 use crate::usage::UsageEvent;
@@ -109,9 +109,4 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, RebuildError> {
     let mut paths = listed.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>().map_err(failed)?;
     paths.sort();
     Ok(paths)
-}
-
-fn day_of(path: &Path) -> Option<NaiveDate> {
-    let name = path.file_name()?.to_str()?.strip_suffix(".json")?;
-    name.get(..10)?.parse().ok()
 }
