@@ -27,9 +27,11 @@ impl Copy {
         self.size.truncated |= part.len() < data.len();
     }
 
-    /// The copy without the tokens that can be seen in it. A compressed body is redacted when the recorder decodes it.
-    fn into_redacted(mut self) -> (Bytes, BodySize) {
-        redact::body(&mut self.kept);
+    /// The copy without tokens. In a compressed body none can be seen; the recorder removes them when it has decoded it.
+    fn into_redacted(mut self, coding: Option<&str>) -> (Bytes, BodySize) {
+        if coding.is_none() {
+            redact::body(&mut self.kept);
+        }
         (Bytes::from(self.kept), self.size)
     }
 }
@@ -45,8 +47,8 @@ struct Draft {
 
 impl Draft {
     fn finish(self, ending: Ending) -> Exchange {
-        let (request_body, request_size) = self.request.into_redacted();
-        let (response_body, response_size) = self.response.into_redacted();
+        let (request_body, request_size) = self.request.into_redacted(self.head.request_header("content-encoding"));
+        let (response_body, response_size) = self.response.into_redacted(self.head.response_header("content-encoding"));
         let micros = |later: Instant| u64::try_from((later - self.begun).as_micros()).unwrap_or(u64::MAX);
         let timings = Timings {
             started_at: self.head.timings.started_at,
