@@ -10,6 +10,10 @@ use super::sse;
 /// Data of the event that ends a stream; it carries nothing and no record shows it.
 const DONE: &[u8] = b"[DONE]";
 
+/// Levels of JSON beyond which a body is shown as text: a record nests it a few levels deeper, and `serde_json` reads back no
+/// more than 128.
+const DEEPEST: usize = 100;
+
 /// The content of an answer's body.
 #[derive(Debug, PartialEq)]
 pub(super) struct AnswerContent {
@@ -44,11 +48,20 @@ fn collect<'a>(parts: impl Iterator<Item = &'a [u8]>, streamed: bool) -> AnswerC
     AnswerContent { values, streamed, problem: problems.into_iter().flatten().next() }
 }
 
-/// JSON, else text, else base64. `serde_json` refuses what nests deeper than 128 levels and numbers out of range.
+/// JSON, else text, else base64. What nests too deep and numbers out of range are no JSON here.
 fn value(bytes: &[u8]) -> (Value, Option<Problem>) {
     match serde_json::from_slice(bytes) {
-        Ok(value) => (value, None),
-        Err(_) => (text(bytes), Some(Problem::NotJson)),
+        Ok(value) if is_within(DEEPEST, &value) => (value, None),
+        _ => (text(bytes), Some(Problem::NotJson)),
+    }
+}
+
+fn is_within(levels: usize, value: &Value) -> bool {
+    match value {
+        Value::Array(_) | Value::Object(_) if levels == 0 => false,
+        Value::Array(values) => values.iter().all(|value| is_within(levels - 1, value)),
+        Value::Object(fields) => fields.values().all(|value| is_within(levels - 1, value)),
+        _ => true,
     }
 }
 
@@ -102,6 +115,13 @@ mod tests {
             assert_eq!(request(text.as_bytes()), (json!(text), Some(Problem::NotJson)));
             assert_eq!(values(text, JSON), json!([text]));
         }
+    }
+
+    #[test]
+    fn json_is_json_as_deep_as_a_record_can_hold_it() {
+        let nested = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(request(nested(DEEPEST).as_bytes()).0.is_array());
+        assert!(request(nested(DEEPEST + 1).as_bytes()).0.is_string());
     }
 
     #[test]
