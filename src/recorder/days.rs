@@ -3,7 +3,7 @@
 //! A change is visible within a second or so. Writing never takes more than a twentieth of the recorder's time, so a day
 //! with many users is written less often instead of slowing the recording down.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,7 +47,7 @@ impl DayFiles {
     pub fn catch_up(&mut self) -> Result<(), StoreError> {
         let days = self.store.days()?;
         for day in days.into_iter().rev().take(DAYS_KEPT) {
-            self.load(day)?;
+            self.days.insert(day, self.load(day)?);
         }
         Ok(())
     }
@@ -57,26 +57,24 @@ impl DayFiles {
     /// # Errors
     /// Where a day must be read from the store and cannot be.
     pub fn add(&mut self, events: &[UsageEvent], new: &[bool]) -> Result<(), StoreError> {
-        let known: Vec<NaiveDate> = self.days.keys().copied().collect();
+        let dates: BTreeSet<NaiveDate> = events.iter().map(UsageEvent::day).collect();
+        let unknown = dates.into_iter().filter(|date| !self.days.contains_key(date));
+        // These have the events from the store. Read before anything is changed: after an error all of it is done again.
+        let loaded = unknown.map(|date| Ok((date, self.load(date)?))).collect::<Result<Vec<_>, StoreError>>()?;
         for (event, is_new) in events.iter().zip(new) {
-            let date = event.day();
-            match self.days.get_mut(&date) {
-                // A day loaded just now has the event from the store.
-                Some(day) if *is_new && known.contains(&date) => {
+            if let Some(day) = self.days.get_mut(&event.day()) {
+                day.changed = true;
+                if *is_new {
                     day.usage.add(event);
-                    day.changed = true;
                 }
-                Some(day) => day.changed = true,
-                None => self.load(date)?,
             }
         }
+        self.days.extend(loaded);
         Ok(())
     }
 
-    fn load(&mut self, date: NaiveDate) -> Result<(), StoreError> {
-        let usage = self.store.day(date)?;
-        self.days.insert(date, Day { usage, changed: true });
-        Ok(())
+    fn load(&self, date: NaiveDate) -> Result<Day, StoreError> {
+        Ok(Day { usage: self.store.day(date)?, changed: true })
     }
 
     /// Writes what has changed, if it is time.
