@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, AdminState, Onboarding};
 use crate::certs::{CaCertificate, CaError, CaFiles, LeafAuthority, LeafError};
-use crate::config::{self, Content, Live, Noise, Settings, StoreUrl};
+use crate::config::{self, Content, Live, Settings, StoreUrl};
 use crate::identity::secret_file::{self, Problem, SecretError};
 use crate::proxy::{self, OwnListeners, Proxy, RootsError};
-use crate::recorder::{self, FileError, Intake, RecordFiles, Recorder, RecorderOptions, RunningRecorder};
+use crate::recorder::{self, FileError, Intake, RecordFiles, Recorder, RunningRecorder};
 use crate::spool::{self, Spool, SpoolError};
 use crate::store::{self, SqliteStore, StoreError, UsageStore};
 
@@ -182,7 +182,7 @@ impl App {
         let leafs = Arc::new(leaf_authority(ca, &live)?);
 
         let files = RecordFiles::open(&settings.log_dir)?;
-        let (spool, recorder) = start_recorder(&settings, files.clone())?;
+        let (spool, recorder) = start_recorder(&live, files.clone())?;
         let recorder = Arc::new(std::sync::Mutex::new(recorder));
         let proxy_listener = bind("listen", settings.listen)?;
         let admin_listener = bind("admin_listen", settings.admin_listen)?;
@@ -195,7 +195,7 @@ impl App {
         let proxy = Proxy::new(proxy::Parts {
             live: Arc::clone(&live),
             leafs,
-            intake: Arc::new(Intake::new(Arc::clone(&spool))),
+            intake: Arc::new(Intake::new(Arc::clone(&spool), Arc::clone(&live))),
             onboarding: admin::onboarding_router(Arc::clone(&onboarding)),
             own: OwnListeners::new(vec![proxy_address, admin_address]),
             upstream_tls,
@@ -256,9 +256,16 @@ impl App {
         let closing = tokio::task::spawn_blocking(move || {
             self.spool.close();
             self.recorder.lock().unwrap_or_else(std::sync::PoisonError::into_inner).stop();
+            self.spool.status()
         });
-        let recorded = closing.await.is_ok();
-        tracing::info!(finished = finished && accepted, recorded, late, "copilens has stopped");
+        let left = closing.await.ok();
+        tracing::info!(
+            finished = finished && accepted,
+            late,
+            unrecorded = left.as_ref().map(|status| status.unrecorded),
+            waiting = left.map(|status| status.entries_unsettled),
+            "copilens has stopped"
+        );
         finished && accepted
     }
 }
@@ -271,16 +278,18 @@ fn leaf_authority(ca: CaFiles, live: &Arc<Live>) -> Result<LeafAuthority, LeafEr
     )
 }
 
-fn start_recorder(settings: &Settings, files: RecordFiles) -> Result<(Arc<Spool>, RunningRecorder), StartError> {
+fn start_recorder(live: &Arc<Live>, files: RecordFiles) -> Result<(Arc<Spool>, RunningRecorder), StartError> {
+    let settings = &live.current().settings;
+    let (default, limit_bytes) = (spool::Options::default(), settings.capture.spool_limit);
     let options = spool::Options {
-        limit_bytes: settings.capture.spool_limit,
+        limit_bytes,
         sync_interval: settings.capture.sync_interval,
-        ..spool::Options::default()
+        // A segment's room is free again when all of it is recorded, so several must fit under the limit.
+        segment_bytes: default.segment_bytes.min(limit_bytes / 4),
     };
     let store = open_store(settings)?;
     let spool = Arc::new(Spool::open(&settings.log_dir.join("spool"), options)?);
-    let options = RecorderOptions { record_noise: settings.capture.noise == Noise::Record };
-    let recorder = Recorder::new(Arc::clone(&spool), store, files, options).start();
+    let recorder = Recorder::new(Arc::clone(&spool), store, files, Arc::clone(live)).start();
     let recorder = recorder.map_err(|source| StartError::Io { path: settings.log_dir.clone(), source })?;
     Ok((spool, recorder))
 }
@@ -333,7 +342,9 @@ fn health(live: Arc<Live>, spool: Arc<Spool>, recorder: Arc<std::sync::Mutex<Run
         let status = spool.status();
         let recorder = recorder.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let full = spool.is_full().then(|| "the spool is full: exchanges are not recorded".to_owned());
-        [live.reload_fault(), recorder.fault(), status.last_error, full].into_iter().flatten().collect()
+        let lost = (full.is_some() || status.last_error.is_some()) && status.unrecorded > 0;
+        let lost = lost.then(|| format!("{} exchanges were not recorded since the start", status.unrecorded));
+        [live.reload_fault(), recorder.fault(), status.last_error, full, lost].into_iter().flatten().collect()
     })
 }
 

@@ -162,6 +162,14 @@ pub struct Capture {
     pub noise: Noise,
 }
 
+impl Capture {
+    /// Bytes to which a body's copy is decoded: no more than is kept of one that came plain.
+    #[must_use]
+    pub fn decode_limit(&self) -> usize {
+        usize::try_from(self.max_body).unwrap_or(usize::MAX)
+    }
+}
+
 /// The record files.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Records {
@@ -318,7 +326,6 @@ impl Settings {
         keep("upstream.extra_ca", &mut self.upstream.extra_ca, &running.upstream.extra_ca, changed);
         keep("capture.spool_limit", &mut self.capture.spool_limit, &running.capture.spool_limit, changed);
         keep("capture.sync_interval", &mut self.capture.sync_interval, &running.capture.sync_interval, changed);
-        keep("capture.noise", &mut self.capture.noise, &running.capture.noise, changed);
         keep("store.url", &mut self.store, &running.store, changed);
         std::mem::take(changed)
     }

@@ -75,7 +75,7 @@ impl Future for Commit {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // What the spool refuses is counted and reported by the recorder; the client gets its answer either way.
+        // What the spool refuses it counts and reports; the client gets its answer either way.
         if Pin::new(&mut self.ack).poll(cx).is_ready() {
             return Poll::Ready(());
         }

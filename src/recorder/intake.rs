@@ -1,13 +1,25 @@
 //! Where the proxy hands over its exchanges.
+//!
+//! Most go to the spool as they were sent. Two kinds are understood first, and only the result is spooled: all of them with
+//! `capture.content = "metadata"`, since no prompt or answer may touch the disk then, and those with a content coding, since
+//! the secrets in their bodies can only be removed once it is undone.
 
 use std::sync::Arc;
 
-use crate::exchange::Exchange;
-use crate::spool::{Ack, Spool};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use super::understanding::{understand, without_content};
+use crate::config::{Capture, Content, Live};
+use crate::exchange::{Exchange, Head};
+use crate::spool::{Ack, Spool, Spooled};
 
 /// The recorder's front: an exchange given to it is on its way to the disk.
 pub struct Intake {
     spool: Arc<Spool>,
+    live: Arc<Live>,
+    /// Exchanges understood at a time: bodies may grow a thousandfold when they are decoded.
+    at_once: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Intake {
@@ -19,13 +31,32 @@ impl std::fmt::Debug for Intake {
 impl Intake {
     /// An intake into this spool.
     #[must_use]
-    pub fn new(spool: Arc<Spool>) -> Self {
-        Self { spool }
+    pub fn new(spool: Arc<Spool>, live: Arc<Live>) -> Self {
+        let at_once = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { spool, live, at_once: Arc::new(Semaphore::new(at_once)) }
     }
 
-    /// Queues the exchange; the answer comes when it is safe from a crash of this process. Never blocks.
+    /// Queues the exchange; the answer comes when it is safe from a crash of this process. Never blocks within a runtime.
     pub fn submit(&self, exchange: Exchange) -> Ack {
-        self.spool.append(exchange)
+        let capture = self.live.current().settings.capture.clone();
+        if capture.content == Content::Full && !is_coded(&exchange.head) {
+            return self.spool.append(exchange);
+        }
+        let (ack, place) = self.spool.place(&exchange);
+        if let Some(place) = place {
+            self.run(move || place.fill(understood(exchange, &capture)));
+        }
+        ack
+    }
+
+    /// Runs the work on a thread where it may block.
+    fn run(&self, work: impl FnOnce() + Send + 'static) {
+        let Ok(runtime) = Handle::try_current() else { return work() };
+        let at_once = Arc::clone(&self.at_once);
+        runtime.spawn(async move {
+            let _permit = at_once.acquire_owned().await;
+            let _ = tokio::task::spawn_blocking(work).await;
+        });
     }
 
     /// Whether an exchange submitted now can be expected to be recorded.
@@ -33,4 +64,21 @@ impl Intake {
     pub fn accepts(&self) -> bool {
         !self.spool.is_full() && self.spool.status().last_error.is_none()
     }
+}
+
+fn understood(exchange: Exchange, capture: &Capture) -> Spooled {
+    let understanding = understand(&exchange, capture.decode_limit());
+    let understanding = match capture.content {
+        Content::Full => understanding,
+        Content::Metadata => without_content(understanding),
+    };
+    Spooled::Understood(Box::new((exchange.head, understanding)))
+}
+
+fn is_coded(head: &Head) -> bool {
+    let is_coding = |coding: &str| !coding.trim().is_empty() && !coding.trim().eq_ignore_ascii_case("identity");
+    [head.request_header("content-encoding"), head.response_header("content-encoding")]
+        .into_iter()
+        .flatten()
+        .any(is_coding)
 }

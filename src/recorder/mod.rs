@@ -5,7 +5,7 @@
 //! what was not settled.
 //!
 //! ```text
-//! intake    exchange -> spool                      (called by the proxy)
+//! intake    exchange -> spool                      (called by the proxy; some are understood here)
 //! worker    spool -> understand -> record file -> store -> settle
 //! days        store -> logs/metrics/copilot-usage_<day>.json
 //! rebuild   record files -> store -> day files     (by hand)
@@ -17,6 +17,7 @@ mod intake;
 mod rebuild;
 mod record;
 mod retention;
+mod understanding;
 mod worker;
 
 pub use days::DayFiles;
@@ -25,6 +26,6 @@ pub use intake::Intake;
 pub use rebuild::{RebuildError, Rebuilt, rebuild};
 pub use record::Record;
 pub use retention::{Swept, sweep};
-pub use worker::{Recorder, RecorderOptions, RunningRecorder};
+pub use worker::{Recorder, RunningRecorder};
 
 pub use crate::spool::Ack;

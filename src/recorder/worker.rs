@@ -4,19 +4,22 @@
 //! takes; meanwhile the spool grows on disk, and `/readyz` says why. Recovery needs no hand.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::days::DayFiles;
 use super::files::{FileError, RecordFiles};
 use super::record::{Record, RecordError};
+use super::understanding::{understand, without_content};
+use crate::config::{Capture, Content, Live, Noise};
 use crate::copilot::vocabulary::Class;
 use crate::copilot::{self, Understanding};
-use crate::exchange::Exchange;
-use crate::spool::{Entry, Reader, Spool, SpoolError};
+use crate::exchange::ExchangeId;
+use crate::spool::{Entry, Reader, Spool, SpoolError, Spooled};
 use crate::store::{StoreError, UsageStore};
 use crate::usage::UsageEvent;
 
@@ -28,15 +31,6 @@ const BATCH_BYTES: u64 = 8 << 20;
 const WAIT: Duration = Duration::from_millis(200);
 /// Pauses after a fault: the first, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// A decoded body is cut here: forty times what fits a large model's context.
-const DECODE_LIMIT: usize = 64 << 20;
-
-/// What the recorder is asked to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RecorderOptions {
-    /// `capture.noise = "record"`: noise gets a record file, too.
-    pub record_noise: bool,
-}
 
 /// Why a batch could not be finished.
 #[derive(Debug, thiserror::Error)]
@@ -66,15 +60,21 @@ impl RunningRecorder {
     /// What keeps the recorder from its work at present.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
+        if self.thread.as_ref().is_some_and(JoinHandle::is_finished) {
+            return Some(
+                "the recorder ended by a fault of its own; exchanges wait in the spool for a restart".to_owned(),
+            );
+        }
         self.progress.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Finishes what is in the spool (closed before) as far as that works at once, writes the day files and ends.
     pub fn stop(&mut self) {
         self.progress.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
+        let Some(thread) = self.thread.take() else { return };
+        // It may be pausing after a fault.
+        thread.thread().unpark();
+        if thread.join().is_err() {
             tracing::error!("the recorder had panicked");
         }
     }
@@ -92,16 +92,16 @@ pub struct Recorder {
     store: Arc<dyn UsageStore>,
     files: RecordFiles,
     days: DayFiles,
-    options: RecorderOptions,
+    live: Arc<Live>,
     progress: Arc<Progress>,
 }
 
 impl Recorder {
     /// Puts the parts together.
     #[must_use]
-    pub fn new(spool: Arc<Spool>, store: Arc<dyn UsageStore>, files: RecordFiles, options: RecorderOptions) -> Self {
+    pub fn new(spool: Arc<Spool>, store: Arc<dyn UsageStore>, files: RecordFiles, live: Arc<Live>) -> Self {
         let days = DayFiles::new(Arc::clone(&store), files.clone());
-        Self { spool, store, files, days, options, progress: Arc::default() }
+        Self { spool, store, files, days, live, progress: Arc::default() }
     }
 
     /// Starts the thread.
@@ -178,12 +178,13 @@ impl Recorder {
     }
 
     fn record(&mut self, batch: &[Entry]) -> Result<(), Fault> {
+        let capture = self.live.current().settings.capture.clone();
         let mut answered = Answered::default();
         let mut events = Vec::with_capacity(batch.len());
         for entry in batch {
-            let record = self.understand(&entry.exchange, &mut answered)?;
-            if record.class != Class::Noise || self.options.record_noise {
-                self.files.write(&record, entry.exchange.head.client)?;
+            let record = self.record_of(&entry.spooled, &capture, &mut answered)?;
+            if record.class != Class::Noise || capture.noise == Noise::Record {
+                self.files.write(&record, entry.spooled.head().client)?;
             }
             events.push(record.event()?);
         }
@@ -193,43 +194,46 @@ impl Recorder {
         Ok(())
     }
 
-    fn understand(&self, exchange: &Exchange, answered: &mut Answered) -> Result<Record, Fault> {
-        let understanding = understand_safely(exchange);
-        let head = &exchange.head;
-        let repeat = match &understanding.facts.request_id {
-            None => false,
-            Some(id) if answered.has(&head.user, id) => true,
-            Some(id) => self.store.was_answered(&head.user, id, (head.timings.ended_at, head.id))?,
-        };
-        let verdict = copilot::classify(&understanding.facts, repeat);
-        if let (Some(id), Some(200..=299)) = (&understanding.facts.request_id, head.status()) {
-            answered.add(&head.user, id);
+    fn record_of(&self, spooled: &Spooled, capture: &Capture, answered: &mut Answered) -> Result<Record, Fault> {
+        let understanding = understanding(spooled, capture);
+        let head = spooled.head();
+        let mut is_repeat = false;
+        if let Some(id) = &understanding.facts.request_id {
+            let (request, end) = ((head.user.clone(), id.clone()), (head.timings.ended_at, head.id));
+            is_repeat = answered.before(&request, end) || self.store.was_answered(&head.user, id, end)?;
+            if let Some(200..=299) = head.status() {
+                answered.add(request, end);
+            }
         }
+        let verdict = copilot::classify(&understanding.facts, is_repeat);
         Ok(Record::new(head, understanding, &verdict))
     }
 }
 
-/// A fault in the code that reads bodies must cost neither the record nor the recorder: the exchange is then understood
-/// from its head alone.
-fn understand_safely(exchange: &Exchange) -> Understanding {
-    catch_unwind(AssertUnwindSafe(|| copilot::understand(exchange, DECODE_LIMIT))).unwrap_or_else(|_| {
-        tracing::error!(id = %exchange.head.id, "an exchange could not be understood; its bodies are left out. Please report this");
-        let head = exchange.head.clone();
-        copilot::understand(&Exchange { head, request_body: bytes::Bytes::new(), response_body: bytes::Bytes::new() }, 0)
-    })
+fn understanding(spooled: &Spooled, capture: &Capture) -> Understanding {
+    let understanding = match spooled {
+        Spooled::AsSent(exchange) => understand(exchange, capture.decode_limit()),
+        Spooled::Understood(understood) => understood.1.clone(),
+    };
+    match capture.content {
+        Content::Full => understanding,
+        // Exchanges may still wait in the spool from before the setting was changed.
+        Content::Metadata => without_content(understanding),
+    }
 }
 
-/// Requests of this batch that were answered with success; the store has them only afterwards.
+/// Requests of this batch that were answered with success, and when first; the store has them only afterwards.
 #[derive(Default)]
-struct Answered(HashMap<String, Vec<String>>);
+struct Answered(HashMap<(String, String), (DateTime<Utc>, ExchangeId)>);
 
 impl Answered {
-    fn has(&self, user: &str, request_id: &str) -> bool {
-        self.0.get(user).is_some_and(|ids| ids.iter().any(|id| id == request_id))
+    fn before(&self, request: &(String, String), end: (DateTime<Utc>, ExchangeId)) -> bool {
+        self.0.get(request).is_some_and(|first| *first < end)
     }
 
-    fn add(&mut self, user: &str, request_id: &str) {
-        self.0.entry(user.to_owned()).or_default().push(request_id.to_owned());
+    fn add(&mut self, request: (String, String), end: (DateTime<Utc>, ExchangeId)) {
+        let first = self.0.entry(request).or_insert(end);
+        *first = end.min(*first);
     }
 }
 

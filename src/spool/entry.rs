@@ -1,17 +1,47 @@
 //! One exchange as bytes: what the spool writes and reads back.
 //!
-//! Layout, numbers little-endian: version (1 byte), then the lengths of head, request body and response body (4 bytes
-//! each), then the three. The head is JSON, so that a field added later does not make older entries unreadable; the
-//! bodies stay as they were sent.
+//! Layout, numbers little-endian: version (1 byte), then the lengths of three parts (4 bytes each), then the three. Version
+//! 1 is an exchange: head, request body, response body. Version 2 is one that was understood before: head, understanding,
+//! nothing. Head and understanding are JSON, so that a field added later does not make older entries unreadable; bodies
+//! stay as they were sent.
 
 use bytes::Bytes;
 
+use crate::copilot::Understanding;
 use crate::exchange::{Exchange, Head};
 
-/// First byte of every entry; raised when the layout changes.
-const VERSION: u8 = 1;
+/// First byte of an entry with an exchange as it was sent.
+const AS_SENT: u8 = 1;
+/// First byte of an entry with what was understood of an exchange.
+const UNDERSTOOD: u8 = 2;
 /// Version and three lengths.
 const PREFIX: usize = 1 + 3 * 4;
+
+/// What is kept of one exchange until it is recorded.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Spooled {
+    /// All of it, as it was sent.
+    AsSent(Exchange),
+    /// What it turned out to be. For exchanges whose bodies must not touch the disk as they were sent.
+    Understood(Box<(Head, Understanding)>),
+}
+
+impl Spooled {
+    /// Everything but the bodies.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        match self {
+            Self::AsSent(exchange) => &exchange.head,
+            Self::Understood(understood) => &understood.0,
+        }
+    }
+}
+
+impl From<Exchange> for Spooled {
+    fn from(exchange: Exchange) -> Self {
+        Self::AsSent(exchange)
+    }
+}
 
 /// Why an exchange has no bytes, or why bytes are no exchange.
 #[derive(Debug, thiserror::Error)]
@@ -20,53 +50,65 @@ pub enum EntryError {
     #[error("a part of {0} bytes is more than an entry can hold; lower capture.max_body")]
     TooLarge(usize),
     /// Written by another version of copilens.
-    #[error("entry version {0} is unknown to this version of copilens, which knows version {VERSION}")]
+    #[error(
+        "entry version {0} is unknown to this version of copilens, which knows versions {AS_SENT} and {UNDERSTOOD}"
+    )]
     Version(u8),
     /// The lengths do not add up to the entry's size.
     #[error("the entry's lengths do not fit its {0} bytes")]
     Lengths(usize),
-    /// The head is not the JSON of a [`Head`], or cannot be written as such.
-    #[error("the entry's head: {0}")]
-    Head(#[from] serde_json::Error),
+    /// Head or understanding are not the JSON that they should be, or cannot be written as such.
+    #[error("the entry's JSON: {0}")]
+    Json(#[from] serde_json::Error),
 }
 
-/// Appends `exchange` to `buffer`.
+/// Appends `spooled` to `buffer`.
 ///
 /// # Errors
 /// [`EntryError::TooLarge`] for a part beyond 4 GiB. `buffer` may then end in part of the entry.
-pub fn encode(exchange: &Exchange, buffer: &mut Vec<u8>) -> Result<(), EntryError> {
-    let request = length(exchange.request_body.len())?;
-    let response = length(exchange.response_body.len())?;
+pub fn encode(spooled: &Spooled, buffer: &mut Vec<u8>) -> Result<(), EntryError> {
     let start = buffer.len();
     buffer.extend_from_slice(&[0; PREFIX]);
-    serde_json::to_writer(&mut *buffer, &exchange.head)?;
-    let head = length(buffer.len() - start - PREFIX)?;
+    serde_json::to_writer(&mut *buffer, spooled.head())?;
+    let head = buffer.len() - start - PREFIX;
+    let (version, second, third) = match spooled {
+        Spooled::AsSent(exchange) => {
+            buffer.extend_from_slice(&exchange.request_body);
+            buffer.extend_from_slice(&exchange.response_body);
+            (AS_SENT, exchange.request_body.len(), exchange.response_body.len())
+        }
+        Spooled::Understood(understood) => {
+            serde_json::to_writer(&mut *buffer, &understood.1)?;
+            (UNDERSTOOD, buffer.len() - start - PREFIX - head, 0)
+        }
+    };
     if let Some(prefix) = buffer.split_at_mut(start).1.first_chunk_mut() {
-        *prefix = encode_prefix(head, request, response);
+        *prefix = encode_prefix(version, [length(head)?, length(second)?, length(third)?]);
     }
-    buffer.extend_from_slice(&exchange.request_body);
-    buffer.extend_from_slice(&exchange.response_body);
     Ok(())
 }
 
-/// The exchange that `entry` holds. The bodies share `entry`'s memory.
+/// What `entry` holds. Bodies share `entry`'s memory.
 ///
 /// # Errors
 /// For every sequence of bytes that [`encode`] of a version known here did not write.
-pub fn decode(entry: &Bytes) -> Result<Exchange, EntryError> {
-    let (head, request, response) = decode_prefix(entry)?;
+pub fn decode(entry: &Bytes) -> Result<Spooled, EntryError> {
+    let (version, [head, second, third]) = decode_prefix(entry)?;
     let wrong = || EntryError::Lengths(entry.len());
-    let request_at = PREFIX.checked_add(head).ok_or_else(wrong)?;
-    let response_at = request_at.checked_add(request).ok_or_else(wrong)?;
-    if response_at.checked_add(response) != Some(entry.len()) {
+    let second_at = PREFIX.checked_add(head).ok_or_else(wrong)?;
+    let third_at = second_at.checked_add(second).ok_or_else(wrong)?;
+    if third_at.checked_add(third) != Some(entry.len()) {
         return Err(wrong());
     }
-    let head: Head = serde_json::from_slice(&entry.slice(PREFIX..request_at))?;
-    let request_body = entry.slice(request_at..response_at);
-    Ok(Exchange { head, request_body, response_body: entry.slice(response_at..) })
+    let head: Head = serde_json::from_slice(&entry.slice(PREFIX..second_at))?;
+    let (second, third) = (entry.slice(second_at..third_at), entry.slice(third_at..));
+    Ok(match version {
+        UNDERSTOOD => Spooled::Understood(Box::new((head, serde_json::from_slice(&second)?))),
+        _ => Spooled::AsSent(Exchange { head, request_body: second, response_body: third }),
+    })
 }
 
-/// About how many bytes [`encode`] will write, without writing them.
+/// About how many bytes [`encode`] will write of an exchange, without writing them.
 pub(super) fn size_hint(exchange: &Exchange) -> u64 {
     let head = &exchange.head;
     let response = head.response.iter().flat_map(|response| &response.headers);
@@ -78,20 +120,20 @@ fn length(bytes: usize) -> Result<u32, EntryError> {
     u32::try_from(bytes).map_err(|_| EntryError::TooLarge(bytes))
 }
 
-fn encode_prefix(head: u32, request: u32, response: u32) -> [u8; PREFIX] {
-    let ([h0, h1, h2, h3], [q0, q1, q2, q3]) = (head.to_le_bytes(), request.to_le_bytes());
-    let [s0, s1, s2, s3] = response.to_le_bytes();
-    [VERSION, h0, h1, h2, h3, q0, q1, q2, q3, s0, s1, s2, s3]
+fn encode_prefix(version: u8, [head, second, third]: [u32; 3]) -> [u8; PREFIX] {
+    let ([h0, h1, h2, h3], [q0, q1, q2, q3]) = (head.to_le_bytes(), second.to_le_bytes());
+    let [s0, s1, s2, s3] = third.to_le_bytes();
+    [version, h0, h1, h2, h3, q0, q1, q2, q3, s0, s1, s2, s3]
 }
 
-fn decode_prefix(entry: &Bytes) -> Result<(usize, usize, usize), EntryError> {
+fn decode_prefix(entry: &Bytes) -> Result<(u8, [usize; 3]), EntryError> {
     let (prefix, _) = entry.split_first_chunk::<PREFIX>().ok_or(EntryError::Lengths(entry.len()))?;
     let &[version, h0, h1, h2, h3, q0, q1, q2, q3, s0, s1, s2, s3] = prefix;
-    if version != VERSION {
+    if !matches!(version, AS_SENT | UNDERSTOOD) {
         return Err(EntryError::Version(version));
     }
     let part = |bytes| u32::from_le_bytes(bytes) as usize;
-    Ok((part([h0, h1, h2, h3]), part([q0, q1, q2, q3]), part([s0, s1, s2, s3])))
+    Ok((version, [part([h0, h1, h2, h3]), part([q0, q1, q2, q3]), part([s0, s1, s2, s3])]))
 }
 
 #[cfg(test)]
@@ -159,27 +201,30 @@ mod tests {
         prop::collection::vec(any::<u8>(), 0..300).prop_map(Bytes::from)
     }
 
-    fn exchange() -> impl Strategy<Value = Exchange> {
-        (head(), body(), body()).prop_map(|(head, request_body, response_body)| Exchange {
-            head,
-            request_body,
-            response_body,
+    fn spooled() -> impl Strategy<Value = Spooled> {
+        (head(), body(), body(), any::<bool>()).prop_map(|(head, request_body, response_body, understood)| {
+            let exchange = Exchange { head, request_body, response_body };
+            if !understood {
+                return Spooled::AsSent(exchange);
+            }
+            let understanding = crate::copilot::understand(&exchange, 1000);
+            Spooled::Understood(Box::new((exchange.head, understanding)))
         })
     }
 
-    fn encoded(exchange: &Exchange) -> Vec<u8> {
+    fn encoded(spooled: &Spooled) -> Vec<u8> {
         let mut bytes = Vec::new();
-        encode(exchange, &mut bytes).unwrap();
+        encode(spooled, &mut bytes).unwrap();
         bytes
     }
 
     proptest! {
         #[test]
-        fn what_was_encoded_is_decoded(exchange in exchange()) {
+        fn what_was_encoded_is_decoded(spooled in spooled()) {
             let mut bytes = b"before".to_vec();
-            encode(&exchange, &mut bytes).unwrap();
+            encode(&spooled, &mut bytes).unwrap();
             let entry = Bytes::from(bytes).split_off(6);
-            prop_assert_eq!(decode(&entry).unwrap(), exchange);
+            prop_assert_eq!(decode(&entry).unwrap(), spooled);
         }
 
         #[test]
@@ -189,17 +234,17 @@ mod tests {
 
         #[test]
         fn mutated_entries_never_panic(
-            exchange in exchange(), at in any::<prop::sample::Index>(), to in any::<u8>(),
+            spooled in spooled(), at in any::<prop::sample::Index>(), to in any::<u8>(),
         ) {
-            let mut bytes = encoded(&exchange);
+            let mut bytes = encoded(&spooled);
             let at = at.index(bytes.len());
             bytes[at] = to;
             let _ = decode(&Bytes::from(bytes));
         }
 
         #[test]
-        fn an_entry_cut_short_or_lengthened_is_refused(exchange in exchange(), at in any::<prop::sample::Index>()) {
-            let mut bytes = encoded(&exchange);
+        fn an_entry_cut_short_or_lengthened_is_refused(spooled in spooled(), at in any::<prop::sample::Index>()) {
+            let mut bytes = encoded(&spooled);
             prop_assert!(decode(&Bytes::copy_from_slice(&bytes[..at.index(bytes.len())])).is_err());
             bytes.push(b'x');
             prop_assert!(matches!(decode(&Bytes::from(bytes)), Err(EntryError::Lengths(_))));
@@ -209,6 +254,6 @@ mod tests {
     #[test]
     fn another_version_is_named() {
         let error = decode(&Bytes::from_static(&[9; 40])).unwrap_err();
-        insta::assert_snapshot!(error, @"entry version 9 is unknown to this version of copilens, which knows version 1");
+        insta::assert_snapshot!(error, @"entry version 9 is unknown to this version of copilens, which knows versions 1 and 2");
     }
 }

@@ -55,6 +55,9 @@ pub enum SpoolError {
         /// Why.
         reason: String,
     },
+    /// The program ended, or failed, before the exchange was ready to be written.
+    #[error("the exchange was given up before it was ready")]
+    Abandoned,
     /// The spool was closed, or its writer ended by a fault of its own.
     #[error("the spool is closed")]
     Closed,

@@ -35,6 +35,7 @@ mod sync;
 mod tests;
 mod writer;
 
+pub use entry::Spooled;
 pub use error::SpoolError;
 pub use ledger::Token;
 pub use reader::{Entry, Reader};
@@ -42,7 +43,7 @@ pub use reader::{Entry, Reader};
 use crate::exchange::Exchange;
 use ledger::{Ledger, Retired};
 use segment::{Scan, Seq, Tail};
-use shared::{Pending, Shared};
+use shared::{Pending, Sender, Shared};
 use writer::Writer;
 
 /// How large the spool may grow and how often it is synced.
@@ -81,6 +82,8 @@ pub struct Status {
     pub oldest: Option<DateTime<Utc>>,
     /// Entries and ends of segments found unreadable since the start (see `*.damaged`).
     pub unreadable: u64,
+    /// Exchanges refused since the start, for want of room or by the disk.
+    pub unrecorded: u64,
 }
 
 /// The durable queue. Share it in an [`Arc`]; dropping it closes it.
@@ -123,9 +126,25 @@ impl Spool {
     /// Queues `exchange` to be written. Never blocks; the outcome is the [`Ack`]'s. An exchange whose ack is dropped is
     /// written all the same.
     pub fn append(&self, exchange: Exchange) -> Ack {
-        let (sender, receiver) = oneshot::channel();
-        self.shared.enqueue(Pending::new(exchange, sender));
-        Ack(receiver)
+        let (ack, place) = self.place(&exchange);
+        if let Some(place) = place {
+            place.fill(exchange.into());
+        }
+        ack
+    }
+
+    /// Takes a place for `exchange`, to be filled when it is ready to be kept. Never blocks; without a place the ack says why.
+    pub fn place(&self, exchange: &Exchange) -> (Ack, Option<Place>) {
+        let (ack, receiver) = oneshot::channel();
+        let bytes = entry::size_hint(exchange);
+        let place = match self.shared.reserve(bytes) {
+            Ok(()) => Some(Place { shared: Arc::clone(&self.shared), bytes, ack: Some(ack) }),
+            Err(refusal) => {
+                self.shared.refuse([ack], &refusal);
+                None
+            }
+        };
+        (Ack(receiver), place)
     }
 
     /// A reader that begins with the oldest unsettled entry. Use one at a time: each gets all entries. A new one takes over
@@ -155,6 +174,7 @@ impl Spool {
             last_error: state.write_error.clone().or_else(|| state.sync_error.clone()),
             oldest: state.ledger.oldest(),
             unreadable: state.ledger.unreadable(),
+            unrecorded: state.unrecorded,
         }
     }
 
@@ -185,6 +205,32 @@ impl Spool {
 impl Drop for Spool {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+/// Room for an exchange that is not ready yet; closing the spool waits for it. Dropped unfilled, the exchange counts as
+/// unrecorded.
+pub struct Place {
+    shared: Arc<Shared>,
+    bytes: u64,
+    ack: Option<Sender>,
+}
+
+impl Place {
+    /// Queues what is to be kept of the exchange.
+    pub fn fill(mut self, spooled: Spooled) {
+        if let Some(ack) = self.ack.take() {
+            self.shared.enqueue(Pending { spooled, bytes: self.bytes, ack });
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(ack) = self.ack.take() {
+            self.shared.release(self.bytes);
+            self.shared.refuse([ack], &SpoolError::Abandoned);
+        }
     }
 }
 

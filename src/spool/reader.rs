@@ -7,20 +7,19 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::entry;
+use super::entry::{self, Spooled};
 use super::error::SpoolError;
 use super::ledger::{Position, Token};
 use super::segment::{self, Seq};
 use super::shared::Shared;
-use crate::exchange::Exchange;
 
 /// An exchange read back, to be settled by its token.
 #[derive(Debug)]
 pub struct Entry {
     /// What [`Spool::settle`](super::Spool::settle) wants.
     pub token: Token,
-    /// The exchange.
-    pub exchange: Exchange,
+    /// What was spooled.
+    pub spooled: Spooled,
 }
 
 /// Reads what is not settled, oldest first. Made by [`Spool::reader`](super::Spool::reader).
@@ -88,7 +87,7 @@ impl Reader {
             None => Err("its checksum is wrong".to_owned()),
         };
         Ok(Ok(match decoded {
-            Ok(exchange) => Some(Entry { token, exchange }),
+            Ok(spooled) => Some(Entry { token, spooled }),
             Err(reason) => self.set_aside(token, &reason),
         }))
     }

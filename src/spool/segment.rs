@@ -11,8 +11,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::entry::{self, EntryError};
-use crate::exchange::Exchange;
+use super::entry::{self, EntryError, Spooled};
 
 /// Magic and version: a file that begins otherwise was not written by this version.
 const HEADER: &[u8; 12] = b"CPLSPOOL\x01\0\0\0";
@@ -78,11 +77,11 @@ pub(super) fn create(dir: &Path, seq: Seq) -> io::Result<File> {
     Ok(file)
 }
 
-/// Appends `exchange` as a frame to `buffer`, which is unchanged on failure.
-pub(super) fn push_frame(buffer: &mut Vec<u8>, exchange: &Exchange) -> Result<(), EntryError> {
+/// Appends `spooled` as a frame to `buffer`, which is unchanged on failure.
+pub(super) fn push_frame(buffer: &mut Vec<u8>, spooled: &Spooled) -> Result<(), EntryError> {
     let start = buffer.len();
     buffer.extend_from_slice(&[0; FRAME_HEAD]);
-    let written = entry::encode(exchange, buffer).and_then(|()| {
+    let written = entry::encode(spooled, buffer).and_then(|()| {
         let (head, payload) = buffer.split_at_mut(start).1.split_at_mut(FRAME_HEAD);
         head.copy_from_slice(&FrameHead::of(payload)?.to_bytes());
         Ok(())

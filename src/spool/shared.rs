@@ -2,17 +2,18 @@
 //!
 //! The lock is held for moments only, and never while a file is touched, so async callers may take it.
 
+use std::mem::Discriminant;
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::Options;
+use super::entry::Spooled;
 use super::error::SpoolError;
 use super::ledger::{Ledger, Position, Retired};
 use super::segment::{self, Seq};
-use super::{Options, entry};
-use crate::exchange::Exchange;
 
 /// Bytes that may wait in memory to be written; more means that the disk hangs.
 const QUEUE_LIMIT: u64 = 64 << 20;
@@ -20,24 +21,30 @@ const QUEUE_LIMIT: u64 = 64 << 20;
 /// The threads wake once an interval; more often would only burn time.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 
+/// A refusal is logged when its cause changes, and again after this long.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// Where the outcome of an append goes.
+pub(super) type Sender = oneshot::Sender<Result<(), SpoolError>>;
+
 /// An exchange on its way to the disk.
 pub(super) struct Pending {
-    pub(super) exchange: Exchange,
+    pub(super) spooled: Spooled,
+    /// What was reserved for it.
     pub(super) bytes: u64,
-    pub(super) ack: oneshot::Sender<Result<(), SpoolError>>,
-}
-
-impl Pending {
-    pub(super) fn new(exchange: Exchange, ack: oneshot::Sender<Result<(), SpoolError>>) -> Self {
-        Self { bytes: entry::size_hint(&exchange), exchange, ack }
-    }
+    pub(super) ack: Sender,
 }
 
 #[derive(Default)]
 pub(super) struct State {
     queue: Vec<Pending>,
-    /// Bytes in the queue and in the batch being written.
+    /// Exchanges that have a place and are not queued yet.
+    places: usize,
+    /// Bytes that were reserved: of places, in the queue and in the batch being written.
     pub(super) queued_bytes: u64,
+    /// Exchanges refused since the start.
+    pub(super) unrecorded: u64,
+    last_refusal: Option<Refusal>,
     pub(super) ledger: Ledger,
     /// A segment's name is not yet safe from a power loss.
     pub(super) folder_unsynced: bool,
@@ -49,7 +56,18 @@ pub(super) struct State {
     stopped: bool,
 }
 
+/// The cause of a refusal that was logged, and when.
+struct Refusal {
+    cause: Discriminant<SpoolError>,
+    at: Instant,
+}
+
 impl State {
+    /// True where nothing more can be queued.
+    fn is_over(&self) -> bool {
+        self.closing && self.places == 0
+    }
+
     /// Why no exchange can be taken in now.
     pub(super) fn no_room(&self, limit: u64) -> Option<SpoolError> {
         if self.ledger.bytes() + self.queued_bytes >= limit {
@@ -89,16 +107,35 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues `pending` for the writer, or answers it at once.
-    pub(super) fn enqueue(&self, pending: Pending) {
+    /// Takes room for an exchange of about `bytes`.
+    pub(super) fn reserve(&self, bytes: u64) -> Result<(), SpoolError> {
         let mut state = self.lock();
         let closed = (state.closing || state.stopped).then_some(SpoolError::Closed);
         if let Some(refusal) = closed.or_else(|| state.no_room(self.options.limit_bytes)) {
-            drop(state);
-            let _ = pending.ack.send(Err(refusal));
-            return;
+            return Err(refusal);
         }
-        state.queued_bytes += pending.bytes;
+        state.queued_bytes += bytes;
+        state.places += 1;
+        Ok(())
+    }
+
+    /// Gives back room that no exchange came to.
+    pub(super) fn release(&self, bytes: u64) {
+        let mut state = self.lock();
+        state.queued_bytes -= bytes;
+        state.places -= 1;
+        drop(state);
+        self.queued.notify_one();
+    }
+
+    /// Queues what room was reserved for. With the writer gone, it is refused.
+    pub(super) fn enqueue(&self, pending: Pending) {
+        let mut state = self.lock();
+        state.places -= 1;
+        if state.stopped {
+            drop(state);
+            return self.refuse([pending.ack], &SpoolError::Closed);
+        }
         state.queue.push(pending);
         let was_empty = state.queue.len() == 1;
         drop(state);
@@ -107,13 +144,33 @@ impl Shared {
         }
     }
 
-    /// All that is queued; nothing after `wait` without work; `None` when the spool closes and the queue is empty.
+    /// All that is queued; nothing after `wait` without work; `None` when the spool closes and nothing more can come.
     pub(super) fn dequeue(&self, wait: Duration) -> Option<Vec<Pending>> {
-        let idle = |state: &mut State| state.queue.is_empty() && !state.closing;
+        let idle = |state: &mut State| state.queue.is_empty() && !state.is_over();
         let waited = self.queued.wait_timeout_while(self.lock(), wait, idle);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let batch = std::mem::take(&mut state.queue);
-        (!batch.is_empty() || !state.closing).then_some(batch)
+        (!batch.is_empty() || !state.is_over()).then_some(batch)
+    }
+
+    /// Tells those who wait that their exchanges are not recorded, and counts them whether anybody waits or not.
+    pub(super) fn refuse(&self, acks: impl IntoIterator<Item = Sender>, error: &SpoolError) {
+        for ack in acks {
+            self.count_unrecorded(error);
+            let _ = ack.send(Err(error.clone()));
+        }
+    }
+
+    fn count_unrecorded(&self, error: &SpoolError) {
+        let mut state = self.lock();
+        state.unrecorded += 1;
+        let (cause, unrecorded) = (std::mem::discriminant(error), state.unrecorded);
+        if state.last_refusal.as_ref().is_some_and(|last| last.cause == cause && last.at.elapsed() < QUIET) {
+            return;
+        }
+        state.last_refusal = Some(Refusal { cause, at: Instant::now() });
+        drop(state);
+        tracing::error!(%error, unrecorded, "exchanges are not recorded");
     }
 
     /// Tells a waiting reader that there is more.
@@ -187,7 +244,7 @@ impl Drop for StopGuard<'_> {
         state.stopped = true;
         let orphans = std::mem::take(&mut state.queue);
         drop(state);
-        drop(orphans);
+        self.0.refuse(orphans.into_iter().map(|orphan| orphan.ack), &SpoolError::Closed);
         self.0.written.notify_all();
         self.0.stopped.notify_all();
     }
@@ -204,7 +261,10 @@ mod tests {
 
     fn enqueue(shared: &Shared, bytes: u64) -> oneshot::Receiver<Result<(), SpoolError>> {
         let (ack, receiver) = oneshot::channel();
-        shared.enqueue(Pending { bytes, ..Pending::new(exchange(1), ack) });
+        match shared.reserve(bytes) {
+            Ok(()) => shared.enqueue(Pending { spooled: exchange(1).into(), bytes, ack }),
+            Err(refusal) => shared.refuse([ack], &refusal),
+        }
         receiver
     }
 
@@ -236,7 +296,7 @@ mod tests {
             });
             assert!(writer.join().is_err());
         });
-        assert!(queued.blocking_recv().is_err());
+        assert!(matches!(queued.blocking_recv().unwrap(), Err(SpoolError::Closed)));
         assert!(matches!(enqueue(&shared, 1).blocking_recv().unwrap(), Err(SpoolError::Closed)));
         let unread = shared.wait_for_unread(Position::default(), Duration::from_secs(60));
         assert!(matches!(unread, Err(SpoolError::Closed)));

@@ -8,18 +8,15 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use chrono::Utc;
-use tokio::sync::oneshot;
 
 use super::SpoolError;
 use super::segment::{self, HEADER_BYTES, Seq};
-use super::shared::{Pending, Shared, StopGuard};
+use super::shared::{Pending, Sender, Shared, StopGuard};
 
 /// What the batch buffer keeps of its memory between batches.
 const BUFFER_KEPT: usize = 4 << 20;
 /// What is written to find out whether a disk that failed works again.
 static PROBE: [u8; 64 << 10] = [0; 64 << 10];
-
-type Sender = oneshot::Sender<Result<(), SpoolError>>;
 
 /// The segment that is appended to.
 struct Active {
@@ -73,8 +70,9 @@ impl Writer {
         let accepted = self.encode(batch);
         let outcome = if accepted.is_empty() { Ok(()) } else { self.write(accepted.len()) };
         self.shared.lock().queued_bytes -= queued;
-        for ack in accepted {
-            let _ = ack.send(outcome.clone());
+        match outcome {
+            Ok(()) => accepted.into_iter().for_each(|ack| drop(ack.send(Ok(())))),
+            Err(error) => self.shared.refuse(accepted, &error),
         }
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_KEPT);
@@ -83,12 +81,12 @@ impl Writer {
     /// Fills the buffer; answers those whose exchange has no form on disk, returns the others.
     fn encode(&mut self, batch: Vec<Pending>) -> Vec<Sender> {
         let mut accepted = Vec::with_capacity(batch.len());
-        for Pending { exchange, ack, .. } in batch {
-            match segment::push_frame(&mut self.buffer, &exchange) {
+        for Pending { spooled, ack, .. } in batch {
+            match segment::push_frame(&mut self.buffer, &spooled) {
                 Ok(()) => accepted.push(ack),
                 Err(error) => {
-                    let (id, reason) = (exchange.head.id, error.to_string());
-                    let _ = ack.send(Err(SpoolError::Unspoolable { id, reason }));
+                    let (id, reason) = (spooled.head().id, error.to_string());
+                    self.shared.refuse([ack], &SpoolError::Unspoolable { id, reason });
                 }
             }
         }
@@ -180,7 +178,7 @@ impl Writer {
         let now = outcome.as_ref().err().map(ToString::to_string);
         let before = std::mem::replace(&mut self.shared.lock().write_error, now.clone());
         match (before, now) {
-            (None, Some(error)) => tracing::error!(error, "exchanges cannot be recorded"),
+            (None, Some(error)) => tracing::error!(error, "the spool cannot be written to"),
             (Some(_), None) => tracing::info!("the spool can be written to again"),
             _ => {}
         }

@@ -11,7 +11,7 @@ fn frame(payload: &[u8]) -> Vec<u8> {
 
 fn payload(number: usize) -> Vec<u8> {
     let mut payload = Vec::new();
-    crate::spool::entry::encode(&exchange(number), &mut payload).unwrap();
+    crate::spool::entry::encode(&exchange(number).into(), &mut payload).unwrap();
     payload
 }
 
@@ -60,7 +60,7 @@ fn a_damaged_payload_costs_that_entry_only() {
 #[test]
 fn an_entry_of_a_later_version_is_set_aside_once() {
     let mut later = payload(1);
-    later[0] = 2;
+    later[0] = 3;
     let dir = folder(HEADER, &[frame(&payload(0)), frame(&later), frame(b""), frame(&payload(3))]);
     assert_eq!(use_up(dir.path()), (vec![0, 3], 2));
     assert_eq!(use_up(dir.path()), (vec![], 0));

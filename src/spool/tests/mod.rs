@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use chrono::DateTime;
 
-use super::{Entry, Options, Reader, Spool, SpoolError};
+use super::{Entry, Options, Reader, Spool, SpoolError, Spooled};
 use crate::exchange::{BodySize, Ending, Exchange, ExchangeId, Head, ResponseHead, Timings};
 
 /// An exchange that can be told by its number.
@@ -45,7 +45,14 @@ fn number(exchange: &Exchange) -> usize {
 }
 
 fn numbers(entries: &[Entry]) -> Vec<usize> {
-    entries.iter().map(|entry| number(&entry.exchange)).collect()
+    entries.iter().map(|entry| number(as_sent(&entry.spooled))).collect()
+}
+
+fn as_sent(spooled: &Spooled) -> &Exchange {
+    match spooled {
+        Spooled::AsSent(exchange) => exchange,
+        Spooled::Understood(_) => panic!("these tests spool exchanges as sent"),
+    }
 }
 
 /// Quick housekeeping, so that tests need not wait.

@@ -22,7 +22,7 @@ fn entries_come_back_whole_and_in_order_across_segments() {
         put(&spool, exchange.clone()).unwrap();
     }
     assert!(files(dir.path(), "spool").len() > 3);
-    let got: Vec<_> = drain(&mut spool.reader()).into_iter().map(|entry| entry.exchange).collect();
+    let got: Vec<_> = drain(&mut spool.reader()).into_iter().map(|entry| as_sent(&entry.spooled).clone()).collect();
     assert_eq!(got, sent);
 }
 
@@ -117,6 +117,48 @@ fn at_the_limit_exchanges_are_refused_until_others_are_settled() {
     settle_all(&spool, &entries[..4]);
     assert!(!spool.is_full());
     put(&spool, exchange(0)).unwrap();
+}
+
+#[test]
+fn what_is_refused_is_counted_though_nobody_waits_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path(), Options { limit_bytes: 1, ..options() }).unwrap();
+    put(&spool, exchange(0)).unwrap();
+    assert_eq!(spool.status().unrecorded, 0);
+    for _ in 0..3 {
+        drop(spool.append(exchange(1)));
+    }
+    assert_eq!(spool.status().unrecorded, 3);
+    assert_eq!(numbers(&drain(&mut spool.reader())), [0]);
+}
+
+#[test]
+fn closing_waits_for_the_places_that_were_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Arc::new(open(dir.path()));
+    let (ack, place) = spool.place(&exchange(7));
+    let closing = std::thread::spawn({
+        let spool = Arc::clone(&spool);
+        move || spool.close()
+    });
+    eventually("the spool is closing", || spool.place(&exchange(8)).1.is_none());
+    place.unwrap().fill(exchange(7).into());
+    closing.join().unwrap();
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(ack).unwrap();
+    assert_eq!(numbers(&drain(&mut open(dir.path()).reader())), [7]);
+}
+
+#[test]
+fn a_place_that_is_left_empty_is_given_back_and_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = open(dir.path());
+    let (ack, place) = spool.place(&exchange(7));
+    assert!(spool.status().queued_bytes > 0);
+    drop(place);
+    let answer = tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(ack);
+    assert!(matches!(answer, Err(SpoolError::Abandoned)));
+    assert_eq!((spool.status().queued_bytes, spool.status().unrecorded), (0, 1));
+    spool.close();
 }
 
 #[test]
