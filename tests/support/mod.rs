@@ -3,6 +3,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
+pub mod wire;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -12,9 +14,11 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use copilens::sim::client::{Connection, Credentials, ProxyClient};
 use copilens::sim::copilot::{FakeCopilot, FakeOptions};
 use copilens::sim::tls::{Alpn, TestAuthority, roots_from_pem};
+use http::Request;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -72,12 +76,16 @@ impl Site {
 
     /// Sets a key, given with its section and as TOML.
     pub fn set(mut self, key: &str, value: &str) -> Self {
-        self.settings.retain(|_| true);
+        self.change(key, value);
+        self
+    }
+
+    /// As [`Site::set`], for a site in use.
+    pub fn change(&mut self, key: &str, value: &str) {
         let kept: Vec<&str> = self.settings.lines().filter(|line| !line.starts_with(&format!("{key} = "))).collect();
         self.settings = kept.join("\n");
         self.settings.push_str(&format!("\n{key} = {value}\n"));
         fs::write(self.path("config/copilens.toml"), &self.settings).unwrap();
-        self
     }
 
     pub fn write_users(&self, names: &[&str]) {
@@ -154,13 +162,28 @@ impl Copilens {
         self.child.id()
     }
 
+    /// Changes files of the configuration and waits until the changes are in force.
+    pub fn reload(&mut self, change: impl FnOnce(&mut Site)) {
+        let reloads = |log: String| log.matches("configuration reloaded").count();
+        let before = reloads(self.log());
+        change(&mut self.site);
+        wait_until("the reload", || (reloads(self.log()) > before).then_some(()));
+    }
+
     /// The CA that clients must trust.
     pub fn roots(&self) -> rustls::RootCertStore {
         roots_from_pem(&fs::read_to_string(self.site.path("certs/ca.pem")).unwrap()).unwrap()
     }
 
+    pub fn credentials(&self, name: &str) -> Credentials {
+        Credentials::basic(name, &self.site.password(name))
+    }
+
     pub fn client(&self, name: &str) -> ProxyClient {
-        let credentials = Credentials::basic(name, &self.site.password(name));
+        self.client_with(self.credentials(name))
+    }
+
+    pub fn client_with(&self, credentials: Credentials) -> ProxyClient {
         ProxyClient::new(self.proxy, credentials, self.roots())
     }
 
@@ -254,6 +277,21 @@ fn first_line(stdout: impl Read + Send + 'static) -> String {
         let _ = std::io::copy(&mut stdout, &mut std::io::sink());
     });
     receiver.recv_timeout(PATIENCE).unwrap_or_default()
+}
+
+/// A completion that is no repeat of any other, to be sent to [`COMPLETIONS_HOST`].
+pub fn completion(prompt: &str) -> Request<Bytes> {
+    let body = serde_json::json!({
+        "prompt": prompt, "suffix": "", "max_tokens": 500, "temperature": 0, "top_p": 1, "n": 1,
+        "stop": ["\n\n"], "stream": true, "extra": {"language": "python", "prompt_tokens": 7}
+    });
+    Request::post("/v1/engines/gpt-41-copilot/completions")
+        .header("host", COMPLETIONS_HOST)
+        .header("editor-version", "vscode/1.96.2")
+        .header("x-request-id", uuid::Uuid::now_v7().to_string())
+        .header("content-type", "application/json")
+        .body(Bytes::from(body.to_string()))
+        .unwrap()
 }
 
 /// Looks until there is something, for files that another process writes and that have no event.
