@@ -5,8 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::CONTENT_ENCODING;
-use http::{Request, Response, request, response};
-use http_body::Body as _;
+use http::{Request, Response, StatusCode, request, response};
 use http_body_util::combinators::BoxBody;
 use hudsucker::Body;
 
@@ -15,7 +14,7 @@ use super::capture::Recording;
 use super::context::Context;
 use super::headers;
 use super::idle::Activity;
-use super::tap::{Commit, RequestTap, ResponseTap};
+use super::tap::{Commit, RequestTap, ResponseTap, has_ended};
 use super::target::Origin;
 use super::upstream::{AnswerBody, Patience, UpstreamError};
 use crate::config::{OnFailure, Settings};
@@ -88,7 +87,7 @@ async fn pass_on(
     };
     recording.answered(&parts);
     let patience = settings.capture.commit_timeout;
-    if body.is_end_stream() {
+    if has_no_content(parts.status) || has_ended(&body) {
         // hyper does not ask a body without content for its end, so the commit is awaited before the head.
         if let Some(ack) = recording.finish(Ending::Completed) {
             Commit::new(ack, patience, Arc::clone(&context.late)).await;
@@ -97,6 +96,11 @@ async fn pass_on(
     }
     let tap = ResponseTap::new(body, recording, is_plain(&parts), patience, Arc::clone(&context.late));
     Response::from_parts(parts, Body::from(BoxBody::new(tap)))
+}
+
+/// Answers that have no content by their status (RFC 9110 section 6.4.1).
+fn has_no_content(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 fn is_plain(parts: &response::Parts) -> bool {

@@ -85,6 +85,12 @@ impl Future for Commit {
     }
 }
 
+/// Whether nothing more of the body is to come, as far as a client can tell: it may count to `Content-Length` although
+/// the end itself comes later, as END_STREAM may in HTTP/2 (RFC 9113 section 8.1).
+pub(crate) fn has_ended(body: &impl Body) -> bool {
+    body.is_end_stream() || body.size_hint().exact() == Some(0)
+}
+
 type PolledFrame = Option<Result<Frame<Bytes>, hudsucker::Error>>;
 
 enum Stage {
@@ -139,7 +145,7 @@ where
         let Some(data) = frame.data_ref() else { return true };
         self.recording.response_data(data);
         let last_event = self.scanner.as_mut().is_some_and(|scanner| scanner.scan(data));
-        last_event || self.inner.is_end_stream()
+        last_event || has_ended(&self.inner)
     }
 
     fn hold(&mut self, frame: Option<Frame<Bytes>>) -> Poll<PolledFrame> {
@@ -191,3 +197,6 @@ where
         self.inner.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests;

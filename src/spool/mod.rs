@@ -197,6 +197,24 @@ impl Spool {
         }
     }
 
+    /// A spool whose writer never begins: a test decides with [`Spool::commit_queued`] when exchanges are safe.
+    #[cfg(test)]
+    pub(crate) fn unstarted() -> Self {
+        let shared = Shared::new(std::path::PathBuf::new(), Options::default(), Ledger::default());
+        Self { shared: Arc::new(shared), threads: Mutex::default() }
+    }
+
+    /// Takes what is queued and acknowledges it.
+    #[cfg(test)]
+    pub(crate) fn commit_queued(&self) -> Vec<Exchange> {
+        let queued = self.shared.dequeue(Duration::ZERO).unwrap_or_default();
+        let commit = |Pending { exchange, ack, .. }| {
+            let _ = ack.send(Ok(()));
+            exchange
+        };
+        queued.into_iter().map(commit).collect()
+    }
+
     fn lock_threads(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
