@@ -251,12 +251,15 @@ fn connect_request(parent: &ParentProxy, origin: &Origin) -> Request<Empty<bytes
 }
 
 async fn handshake_http1(stream: Box<dyn Stream>) -> Result<Dialled, DialError> {
-    let (sender, connection) = http1::Builder::new().preserve_header_case(true).handshake(TokioIo::new(stream)).await?;
+    let (mut sender, connection) =
+        http1::Builder::new().preserve_header_case(true).handshake(TokioIo::new(stream)).await?;
     tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "an upstream connection ended");
         }
     });
+    // Until its task has run once, hyper calls a new connection not ready, which in the pool means dead.
+    sender.ready().await?;
     Ok(Dialled::Http1(sender))
 }
 

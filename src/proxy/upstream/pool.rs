@@ -157,7 +157,8 @@ impl OriginPool {
         let mut state = lock(&self.state);
         state.dialling -= 1;
         state.protocol = Some(Protocol::Http1);
-        state.idle.push(IdleHttp1 { sender, since: Instant::now() });
+        let lease = Lease { pool: Arc::clone(self), connection: Leased::Http1(Some(sender)) };
+        self.welcome(&mut state, lease);
         self.serve_waiting(&mut state);
     }
 
@@ -167,6 +168,8 @@ impl OriginPool {
         {
             let mut state = lock(&self.state);
             state.shards.push(Arc::clone(&shard));
+            let lease = self.lease_of(&shard);
+            self.welcome(&mut state, lease);
             self.serve_waiting_without_dials(&mut state);
         }
         let streams = streams_allowed(allowed).await;
@@ -174,6 +177,18 @@ impl OriginPool {
         state.dialling -= 1;
         state.protocol = Some(Protocol::Http2(streams));
         self.serve_waiting(&mut state);
+    }
+
+    /// Gives a new connection to the first in line, even if it is dead by now. So a server that hangs up at once costs
+    /// each request its few attempts; if the dead were thrown away here, there would be no end of dials.
+    fn welcome(&self, state: &mut State, mut lease: Lease) {
+        while let Some(waiting) = state.waiting.pop_front() {
+            match waiting.send(Ok(lease.detach())) {
+                Err(Ok(unused)) => lease = unused,
+                _ => return,
+            }
+        }
+        self.put_back(state, lease);
     }
 
     fn failed(self: &Arc<Self>, error: DialError) {
