@@ -38,7 +38,7 @@ pub(crate) async fn forward(context: &Context, sender: Sender<'_>, request: Requ
         Ok(recording) => recording,
         Err(refusal) => return refusal.response(),
     };
-    headers::strip_hop_by_hop(&mut parts.headers);
+    headers::strip_request(&mut parts.headers);
     let upload = Activity::new();
     let body = RequestTap::new(body, recording.as_ref().map(Recording::request_copy), Arc::clone(&upload));
     let outgoing = Request::from_parts(parts, Body::from(BoxBody::new(body)));

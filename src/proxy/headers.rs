@@ -21,6 +21,15 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     *headers = collect(kept.map(|(name, value)| (name.clone(), value.clone())), headers.len());
 }
 
+/// As [`strip_hop_by_hop`], for a request: `TE: trailers` is said anew, since trailers pass (RFC 9110 section 10.1.4).
+pub(crate) fn strip_request(headers: &mut HeaderMap) {
+    let takes_trailers = lists(headers, &TE).any(|item| item.eq_ignore_ascii_case("trailers"));
+    strip_hop_by_hop(headers);
+    if takes_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
 /// As [`strip_hop_by_hop`], for a request or an answer that changes the protocol: `Connection` and `Upgrade` stay.
 pub(crate) fn strip_for_upgrade(headers: &mut HeaderMap) {
     let kept = headers.iter().filter(|(name, _)| {
@@ -37,13 +46,13 @@ fn is_hop_by_hop(name: &HeaderName, named: &[HeaderName]) -> bool {
 }
 
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect()
+    lists(headers, &CONNECTION).filter_map(|name| name.parse().ok()).collect()
+}
+
+/// The items of a field that is a list.
+fn lists<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim)
 }
 
 fn collect(fields: impl Iterator<Item = (HeaderName, HeaderValue)>, capacity: usize) -> HeaderMap {
@@ -68,6 +77,9 @@ pub(crate) fn for_http1<B>(request: &mut Request<B>, origin: &Origin) {
     if request.version() == Version::HTTP_2 {
         join_cookies(request.headers_mut());
     }
+    if request.headers().contains_key(TE) {
+        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("TE"));
+    }
     *request.uri_mut() = Uri::from(path(request.uri()));
     *request.version_mut() = Version::HTTP_11;
 }
@@ -82,8 +94,8 @@ pub(crate) fn for_http2<B>(request: &mut Request<B>, origin: &Origin) {
     if let Ok(uri) = Uri::from_parts(parts) {
         *request.uri_mut() = uri;
     }
-    if request.headers().contains_key(HOST) {
-        let kept = request.headers().iter().filter(|(name, _)| *name != HOST);
+    if request.headers().contains_key(HOST) || request.headers().contains_key(CONNECTION) {
+        let kept = request.headers().iter().filter(|(name, _)| *name != HOST && *name != CONNECTION);
         let headers = collect(kept.map(|(name, value)| (name.clone(), value.clone())), request.headers().len());
         *request.headers_mut() = headers;
     }
@@ -140,6 +152,21 @@ mod tests {
         ]);
         strip_hop_by_hop(&mut headers);
         assert_eq!(fields(&headers), [("host", "a"), ("x-b", "2"), ("x-a", "3"), ("x-a", "4"), ("trailer", "x-sum")]);
+    }
+
+    #[test]
+    fn a_request_says_anew_that_trailers_are_taken() {
+        let origin = Origin::https("api.example.com", 443);
+        let mut request = Request::post("/v1").body(()).unwrap();
+        *request.headers_mut() = map(&[("host", "a"), ("te", "gzip;q=0.5, Trailers"), ("connection", "TE"), ("x", "1")]);
+        strip_request(request.headers_mut());
+        for_http1(&mut request, &origin);
+        assert_eq!(fields(request.headers()), [("host", "a"), ("x", "1"), ("te", "trailers"), ("connection", "TE")]);
+        for_http2(&mut request, &origin);
+        assert_eq!(fields(request.headers()), [("x", "1"), ("te", "trailers")]);
+        let mut without = map(&[("te", "gzip")]);
+        strip_request(&mut without);
+        assert!(without.is_empty());
     }
 
     #[test]
