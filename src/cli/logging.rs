@@ -6,12 +6,9 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// hudsucker reports every client that goes away as an error; what matters of it we log ourselves.
-const DEFAULT: &str = "info,hudsucker=off";
-
-/// Turns the log on and makes a panic one line of it.
-pub(crate) fn start() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT));
+/// Turns the log on and makes a panic one line of it. `default` is what is said without `RUST_LOG`.
+pub(crate) fn start(default: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let registry = tracing_subscriber::registry().with(filter);
     let started = if io::stderr().is_terminal() {
         registry.with(tracing_subscriber::fmt::layer().with_writer(io::stderr)).try_init()

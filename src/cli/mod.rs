@@ -168,12 +168,17 @@ fn run(command: Command, sources: Sources) -> Result<(), Failure> {
         Command::Ca(command) => Ok(command.run(&sources.settings()?.certs.dir, out)?),
         Command::Report(arguments) => {
             let store = SqliteStore::open_to_read(&store_path(&sources.settings()?))?;
-            Ok(report::report(&store, &arguments, Utc::now().date_naive(), out)?)
+            Ok(report::report(&store, &arguments, Utc::now().date_naive(), terminal_width(), out)?)
         }
         Command::Rebuild(arguments) => rebuild::run(&arguments, &sources, out),
         #[cfg(feature = "sim")]
-        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments, out),
     }
+}
+
+/// The width of standard output, where it is a terminal.
+fn terminal_width() -> Option<u16> {
+    comfy_table::Table::new().width()
 }
 
 fn users(command: &Users, settings: &Settings, out: &mut dyn Write) -> anyhow::Result<()> {

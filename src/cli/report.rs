@@ -34,7 +34,7 @@ pub(crate) struct ReportArgs {
     pub(crate) json: bool,
 }
 
-/// Writes the report of the days that `args` name; `today` is the current UTC day.
+/// Writes the report of the days that `args` name; `today` is the current UTC day, `width` that of the terminal, if it is one.
 ///
 /// # Errors
 /// The range ends before it begins, the store cannot be read, or `out` cannot be written.
@@ -42,6 +42,7 @@ pub(crate) fn report(
     store: &dyn UsageStore,
     args: &ReportArgs,
     today: NaiveDate,
+    width: Option<u16>,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let to = args.to.unwrap_or(today);
@@ -52,7 +53,7 @@ pub(crate) fn report(
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
         return Ok(());
     }
-    text::write(&report, &store.days()?, out)
+    text::write(&report, &store.days()?, width, out)
 }
 
 /// What is printed, and the keys of `--json`. What is unknown is absent.
@@ -201,11 +202,15 @@ mod tests {
     }
 
     fn printed(events: &[UsageEvent], args: &ReportArgs) -> String {
+        printed_on(None, events, args)
+    }
+
+    fn printed_on(width: Option<u16>, events: &[UsageEvent], args: &ReportArgs) -> String {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&folder.path().join(FILE_NAME)).unwrap();
         store.insert(events).unwrap();
         let mut out = Vec::new();
-        report(&store, args, today(), &mut out).unwrap();
+        report(&store, args, today(), width, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -228,6 +233,25 @@ mod tests {
         Days (UTC): 2025-03-08 to 2025-03-14, 2 with usage
         Left out as noise: no_text 2, canceled 1
         ");
+    }
+
+    #[test]
+    fn a_narrow_terminal_goes_without_some_columns() {
+        insta::assert_snapshot!(printed_on(Some(80), &team(), &only("ada")), @"
+        ┌───────┬─────────────┬───────┬───────┬────────┬────────┬──────────┐
+        │ User  ┆ Completions ┆  Chat ┆ Steps ┆ Tokens ┆ Tokens ┆ Top      │
+        │       ┆             ┆ turns ┆       ┆     in ┆    out ┆ language │
+        ├───────┼─────────────┼───────┼───────┼────────┼────────┼──────────┤
+        │ ada   ┆           1 ┆     0 ┆     0 ┆      - ┆      - ┆ python   │
+        ├───────┼─────────────┼───────┼───────┼────────┼────────┼──────────┤
+        │ total ┆           1 ┆     0 ┆     0 ┆      - ┆      - ┆ python   │
+        └───────┴─────────────┴───────┴───────┴────────┴────────┴──────────┘
+        For want of room without: lines suggested, top model, top editor (a wider terminal or --json shows them)
+        Days (UTC): 2025-03-08 to 2025-03-14, 1 with usage
+        Left out as noise: no_text 2
+        ");
+        let narrowest = printed_on(Some(20), &team(), &ReportArgs::default());
+        assert!(narrowest.contains("│ total ┆           4 ┆     1 ┆     1 │"), "{narrowest}");
     }
 
     #[test]
@@ -350,7 +374,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&folder.path().join(FILE_NAME)).unwrap();
         let args = ReportArgs { from: Some(today()), to: Some(today() - TimeDelta::days(1)), ..ReportArgs::default() };
-        let refused = report(&store, &args, today(), &mut Vec::new()).unwrap_err().to_string();
+        let refused = report(&store, &args, today(), None, &mut Vec::new()).unwrap_err().to_string();
         assert_eq!(refused, "--from 2025-03-14 is after --to 2025-03-13: give the earlier day to --from");
     }
 

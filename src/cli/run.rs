@@ -7,13 +7,19 @@ use crate::cli::{Failure, logging};
 use crate::config::Sources;
 
 /// Ended at once by a second signal (128 + SIGINT).
-const INTERRUPTED: i32 = 130;
+pub(super) const INTERRUPTED: i32 = 130;
+/// What is said where `RUST_LOG` does not choose. hudsucker reports every client that goes away as an error; what matters
+/// of it we log ourselves.
+const LOG: &str = "info,hudsucker=off";
 
 /// Runs until SIGTERM or Ctrl-C.
 pub(crate) fn run(sources: Sources) -> Result<(), Failure> {
-    logging::start();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("copilens").build()?;
-    runtime.block_on(serve(sources))
+    logging::start(LOG);
+    runtime()?.block_on(serve(sources))
+}
+
+pub(super) fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("copilens").build()
 }
 
 async fn serve(sources: Sources) -> Result<(), Failure> {
@@ -55,13 +61,13 @@ fn announce(app: &App) -> io::Result<()> {
 }
 
 /// The signals that ask for the end.
-struct Signals {
+pub(super) struct Signals {
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
 }
 
 impl Signals {
-    fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
             #[cfg(unix)]
             terminate: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?,
@@ -69,7 +75,7 @@ impl Signals {
     }
 
     #[cfg(unix)]
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = tokio::signal::ctrl_c() => {}
@@ -77,7 +83,7 @@ impl Signals {
     }
 
     #[cfg(not(unix))]
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         let _ = tokio::signal::ctrl_c().await;
     }
 }

@@ -42,8 +42,17 @@ impl Upstream {
     }
 
     pub async fn with(options: FakeOptions, alpn: Alpn) -> Self {
+        Self::named(&HOSTS, options, alpn).await
+    }
+
+    /// With certificates for the hosts that simulated editors call.
+    pub async fn for_editors(options: FakeOptions, alpn: Alpn) -> Self {
+        Self::named(&copilens::sim::ide::HOSTS, options, alpn).await
+    }
+
+    async fn named(hosts: &[&str], options: FakeOptions, alpn: Alpn) -> Self {
         let authority = TestAuthority::new().unwrap();
-        let tls = Some(authority.server(&HOSTS, alpn).unwrap());
+        let tls = Some(authority.server(hosts, alpn).unwrap());
         let fake = FakeCopilot::start(FakeOptions { tls, ..options }).await.unwrap();
         Self { authority, fake }
     }
@@ -61,13 +70,22 @@ impl Site {
         Self::to(upstream.fake.address(), &upstream.authority)
     }
 
+    /// As [`Site::new`], for the hosts that simulated editors call.
+    pub fn for_editors(upstream: &Upstream) -> Self {
+        Self::leading(&copilens::sim::ide::HOSTS, upstream.fake.address(), &upstream.authority)
+    }
+
     pub fn to(upstream: SocketAddr, authority: &TestAuthority) -> Self {
+        Self::leading(&HOSTS, upstream, authority)
+    }
+
+    fn leading(hosts: &[&str], upstream: SocketAddr, authority: &TestAuthority) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("config")).unwrap();
         fs::write(folder.path().join("upstream-ca.pem"), authority.pem()).unwrap();
         let site = Self { folder, settings: String::new() };
         site.write_users(&["alice", "bob"]);
-        let resolve: Vec<_> = HOSTS.iter().map(|host| format!("\"{host}\" = \"{upstream}\"")).collect();
+        let resolve: Vec<_> = hosts.iter().map(|host| format!("\"{host}\" = \"{upstream}\"")).collect();
         site.set("listen", "\"127.0.0.1:0\"")
             .set("admin_listen", "\"127.0.0.1:0\"")
             .set("upstream.extra_ca", "\"upstream-ca.pem\"")

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use chrono::NaiveDate;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
+use comfy_table::{CellAlignment, ColumnConstraint, LineStyle, Table, TableStyle};
 
 use super::{Line, Report};
 
@@ -24,27 +24,53 @@ const HEADER: [&str; 10] = [
 
 const STYLE: TableStyle = UTF8_FULL_CONDENSED.header_separator(LineStyle::new('├', '─', '┼', '┤'));
 
+/// Columns of [`HEADER`] that a narrow terminal goes without, the first one first.
+const DISPENSABLE: [&str; 6] =
+    ["Lines\nsuggested", "Top\nmodel", "Top\neditor", "Top\nlanguage", "Tokens\nin", "Tokens\nout"];
+
 /// Characters of a name that a client sent that are shown in the table.
 const NAME_WIDTH: usize = 32;
 
 /// Writes the report; `stored` are the days on record, in the report or not.
-pub(super) fn write(report: &Report, stored: &[NaiveDate], out: &mut dyn Write) -> anyhow::Result<()> {
+pub(super) fn write(
+    report: &Report,
+    stored: &[NaiveDate],
+    width: Option<u16>,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     if report.users.is_empty() {
         write_where_to_look(report, stored, out)?;
     } else {
-        write_table(report, out)?;
+        write_table(report, width, out)?;
     }
     write_noise(report, out)
 }
 
 impl Report {
-    fn table(&self) -> Table {
+    /// The table's lines, without as many of the [`DISPENSABLE`] columns as `width` has no room for, and how many those are.
+    fn lines(&self, width: Option<u16>) -> (Vec<String>, usize) {
+        let widest = width.map_or(usize::MAX, usize::from);
+        let fits = |lines: &[String]| lines.iter().all(|line| line.chars().count() <= widest);
+        let mut hidden = 0;
+        loop {
+            let lines: Vec<String> = self.table(DISPENSABLE.iter().take(hidden)).lines().collect();
+            if hidden == DISPENSABLE.len() || fits(&lines) {
+                return (lines, hidden);
+            }
+            hidden += 1;
+        }
+    }
+
+    fn table<'a>(&self, hidden: impl Iterator<Item = &'a &'a str> + Clone) -> Table {
         let mut table = Table::new();
-        table.load_style(STYLE).set_header(HEADER);
+        table.load_style(STYLE).set_header(HEADER).force_no_tty();
         table.add_rows(self.users.iter().chain([&self.total]).map(Line::cells));
         for (column, name) in table.column_iter_mut().zip(HEADER) {
             if name != "User" && !name.starts_with("Top") {
                 column.set_cell_alignment(CellAlignment::Right);
+            }
+            if hidden.clone().any(|hidden| *hidden == name) {
+                column.set_constraint(ColumnConstraint::Hidden);
             }
         }
         table
@@ -70,14 +96,19 @@ impl Line {
     }
 }
 
-fn write_table(report: &Report, out: &mut dyn Write) -> anyhow::Result<()> {
-    let mut lines: Vec<String> = report.table().lines().collect();
+fn write_table(report: &Report, width: Option<u16>, out: &mut dyn Write) -> anyhow::Result<()> {
+    let (mut lines, hidden) = report.lines(width);
     // The line below the header parts the totals from the users, too: above the table's last two lines.
     if let Some(line) = lines.iter().find(|line| line.starts_with('├')).cloned() {
         lines.insert(lines.len().saturating_sub(2), line);
     }
     for line in lines {
         writeln!(out, "{line}")?;
+    }
+    if hidden > 0 {
+        let names: Vec<_> =
+            DISPENSABLE.iter().take(hidden).map(|name| name.replace('\n', " ").to_lowercase()).collect();
+        writeln!(out, "For want of room without: {} (a wider terminal or --json shows them)", names.join(", "))?;
     }
     writeln!(out, "Days (UTC): {} to {}, {} with usage", report.from, report.to, report.days.len())?;
     Ok(())

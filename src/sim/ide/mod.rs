@@ -24,7 +24,7 @@ mod telemetry;
 mod workday;
 
 pub use editor::EditorProfile;
-pub use workday::{Tally, Workday};
+pub use workday::{Deed, Tally, Workday};
 
 use reading::Brought;
 use requests::{Asked, ChatCall, Session};
@@ -34,6 +34,9 @@ const ACCOUNT_HOST: &str = "api.github.com";
 const CHAT_HOST: &str = "api.business.githubcopilot.com";
 const GHOST_HOST: &str = "proxy.business.githubcopilot.com";
 const TELEMETRY_HOST: &str = "telemetry.business.githubcopilot.com";
+
+/// Every host that a developer's editor calls.
+pub const HOSTS: [&str; 4] = [ACCOUNT_HOST, CHAT_HOST, GHOST_HOST, TELEMETRY_HOST];
 
 /// Who a developer is.
 #[derive(Debug, Clone)]
@@ -112,6 +115,8 @@ impl Suggestion {
 pub struct Turn {
     /// `X-Interaction-Id`, which all requests of the turn share.
     pub interaction_id: String,
+    /// Language of the file in front of the developer.
+    pub language: String,
     /// What was asked.
     pub question: String,
     /// The answer's text.
@@ -215,7 +220,7 @@ impl Developer {
         let (conversation, interaction_id) = (self.conversation(), self.rng().uuid());
         let body = requests::chat_body(&requests::opening(conversation, conversation.question));
         let brought = self.chat_call(&interaction_id, "user", "conversation-panel", &body).await?;
-        Ok(Turn { interaction_id, question: conversation.question.to_owned(), answer: brought.text, steps: 0 })
+        Ok(turn(interaction_id, conversation, brought.text, 0))
     }
 
     /// The call for a title and a next question that JetBrains editors send after an answer: the same interaction, also
@@ -248,7 +253,7 @@ impl Developer {
             }
             answer = brought.text;
         }
-        Ok(Turn { interaction_id, question: conversation.question.to_owned(), answer, steps })
+        Ok(turn(interaction_id, conversation, answer, steps))
     }
 
     /// Notes that a suggestion was shown. Like the next two it is sent with the next [`Developer::send_telemetry`], and
@@ -357,6 +362,11 @@ impl Developer {
     fn conversation(&self) -> &'static Conversation {
         corpus::pick(corpus::CONVERSATIONS, |talk| self.person.knows(talk.language), &mut self.rng())
     }
+}
+
+fn turn(interaction_id: String, conversation: &Conversation, answer: String, steps: u64) -> Turn {
+    let (language, question) = (conversation.language.to_owned(), conversation.question.to_owned());
+    Turn { interaction_id, language, question, answer, steps }
 }
 
 fn new_session(person: &Person, rng: &mut Seeded) -> Session {

@@ -1,5 +1,6 @@
 //! A developer's day: typing, pausing, accepting, a chat now and then; and the count of it.
 
+use std::fmt;
 use std::ops::AddAssign;
 use std::time::Duration;
 
@@ -69,6 +70,51 @@ impl AddAssign for Tally {
     }
 }
 
+/// One thing that a developer did, for whoever watches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deed {
+    /// Asked for ghost text and looked at it.
+    Completion {
+        /// Language of the file.
+        language: String,
+        /// Whether it was kept.
+        accepted: bool,
+    },
+    /// Paused where Copilot had nothing to add.
+    NothingToAdd,
+    /// Typed on while the ghost text arrived.
+    TypedOver,
+    /// Asked something and got the answer.
+    Chat {
+        /// Language of the file.
+        language: String,
+    },
+    /// Gave a task to an agent, which brought it to an end.
+    Agent {
+        /// Language of the file.
+        language: String,
+        /// The agent's calls after the first.
+        steps: u64,
+    },
+    /// Got no answer, or a refusal: see [`Workday::last_error`].
+    Failure,
+}
+
+impl fmt::Display for Deed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Completion { language, accepted: true } => write!(f, "{language} · completion accepted"),
+            Self::Completion { language, accepted: false } => write!(f, "{language} · completion passed over"),
+            Self::NothingToAdd => f.write_str("nothing to complete"),
+            Self::TypedOver => f.write_str("typed on before the completion came"),
+            Self::Chat { language } => write!(f, "{language} · chat answered"),
+            Self::Agent { language, steps: 1 } => write!(f, "{language} · agent done after 1 step"),
+            Self::Agent { language, steps } => write!(f, "{language} · agent done after {steps} steps"),
+            Self::Failure => f.write_str("a request failed"),
+        }
+    }
+}
+
 /// A developer at work.
 #[derive(Debug)]
 pub struct Workday {
@@ -109,11 +155,21 @@ impl Workday {
     /// Signs in and works until `until` comes true. An action that has begun is brought to its end, and telemetry is
     /// sent, so that the tally is exact.
     pub async fn work(&mut self, until: impl Future<Output = ()>) -> Tally {
+        self.work_watched(until, |_, _| ()).await
+    }
+
+    /// As [`Workday::work`], and tells `watch` each thing done, with the tally up to it.
+    pub async fn work_watched(
+        &mut self,
+        until: impl Future<Output = ()>,
+        mut watch: impl FnMut(&Deed, Tally),
+    ) -> Tally {
         let signed_in = self.developer.sign_in().await;
         self.note(signed_in);
         let mut until = std::pin::pin!(until);
         loop {
-            self.act().await;
+            let deed = self.act().await;
+            watch(&deed, self.tally);
             let pause = self.pause();
             tokio::select! {
                 biased;
@@ -132,7 +188,7 @@ impl Workday {
     }
 
     /// Does one thing, by chance.
-    pub async fn act(&mut self) {
+    pub async fn act(&mut self) -> Deed {
         let done = match self.rng.below(100) {
             0..68 => self.type_on().await,
             68..78 => self.pause_at_the_end().await,
@@ -140,22 +196,23 @@ impl Workday {
             86..95 => self.ask().await,
             _ => self.delegate().await,
         };
-        self.note(done);
+        let deed = self.note(done).unwrap_or(Deed::Failure);
         self.actions += 1;
         if self.actions.is_multiple_of(TELEMETRY_EVERY) {
             let sent = self.developer.send_telemetry().await;
             self.note(sent);
         }
+        deed
     }
 
-    async fn type_on(&mut self) -> Result<(), WorkError> {
+    async fn type_on(&mut self) -> Result<Deed, WorkError> {
         let suggestion = self.developer.complete().await?;
         self.tally.completions += 1;
         let accepted = self.consider(&suggestion);
         if accepted && self.rng.chance(50) {
             self.look_ahead().await?;
         }
-        Ok(())
+        Ok(Deed::Completion { language: suggestion.language, accepted })
     }
 
     async fn look_ahead(&mut self) -> Result<(), WorkError> {
@@ -187,41 +244,42 @@ impl Workday {
         accepted
     }
 
-    async fn pause_at_the_end(&mut self) -> Result<(), WorkError> {
+    async fn pause_at_the_end(&mut self) -> Result<Deed, WorkError> {
         self.developer.complete_in_vain().await?;
         self.tally.empty += 1;
-        Ok(())
+        Ok(Deed::NothingToAdd)
     }
 
-    async fn type_over(&mut self) -> Result<(), WorkError> {
+    async fn type_over(&mut self) -> Result<Deed, WorkError> {
         self.developer.cancel_completion().await?;
         self.tally.canceled += 1;
-        Ok(())
+        Ok(Deed::TypedOver)
     }
 
-    async fn ask(&mut self) -> Result<(), WorkError> {
+    async fn ask(&mut self) -> Result<Deed, WorkError> {
         let turn = self.developer.ask().await?;
         self.tally.chats += 1;
         if self.developer.person().editor.language_server.is_some() {
             self.developer.fetch_follow_up(&turn).await?;
             self.tally.follow_ups += 1;
         }
-        Ok(())
+        Ok(Deed::Chat { language: turn.language })
     }
 
-    async fn delegate(&mut self) -> Result<(), WorkError> {
+    async fn delegate(&mut self) -> Result<Deed, WorkError> {
         let steps = 1 + self.rng.below(4);
-        self.developer.agent_turn(steps).await?;
+        let turn = self.developer.agent_turn(steps).await?;
         self.tally.chats += 1;
         self.tally.steps += steps;
-        Ok(())
+        Ok(Deed::Agent { language: turn.language, steps })
     }
 
-    fn note(&mut self, done: Result<(), WorkError>) {
-        if let Err(error) = done {
+    fn note<T>(&mut self, done: Result<T, WorkError>) -> Option<T> {
+        done.map_err(|error| {
             self.tally.failures += 1;
             self.last_error = Some(error);
-        }
+        })
+        .ok()
     }
 
     /// From a fifth of the pace to nearly twice of it.
