@@ -43,7 +43,7 @@ impl Demo {
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success(), "{stderr}");
         assert!(!stderr.contains("\"level\""), "the log is not quiet: {stderr}");
-        assert_eq!(files_in(work.path()), [PathBuf::new(); 0], "the working directory is left alone");
+        assert_eq!(files_in(work.path()), Vec::<PathBuf>::new(), "the working directory is left alone");
         Self { temp, stdout: String::from_utf8(output.stdout).unwrap() }
     }
 

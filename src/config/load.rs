@@ -34,6 +34,15 @@ pub struct Loaded {
     pub seed: Seed,
 }
 
+#[cfg(test)]
+impl Default for Loaded {
+    /// The default settings with nobody on the allowlist, for tests.
+    fn default() -> Self {
+        let seed = Seed::generate().unwrap();
+        Self { settings: Settings::default(), directory: Directory::new([], &seed), seed }
+    }
+}
+
 impl Sources {
     /// The file named on the command line, or [`DEFAULT_PATH`]; and variables that override its keys.
     #[must_use]

@@ -158,7 +158,8 @@ mod tests {
     fn a_request_says_anew_that_trailers_are_taken() {
         let origin = Origin::https("api.example.com", 443);
         let mut request = Request::post("/v1").body(()).unwrap();
-        *request.headers_mut() = map(&[("host", "a"), ("te", "gzip;q=0.5, Trailers"), ("connection", "TE"), ("x", "1")]);
+        *request.headers_mut() =
+            map(&[("host", "a"), ("te", "gzip;q=0.5, Trailers"), ("connection", "TE"), ("x", "1")]);
         strip_request(request.headers_mut());
         for_http1(&mut request, &origin);
         assert_eq!(fields(request.headers()), [("host", "a"), ("x", "1"), ("te", "trailers"), ("connection", "TE")]);

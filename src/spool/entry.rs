@@ -19,6 +19,7 @@ const PREFIX: usize = 1 + 3 * 4;
 
 /// What is kept of one exchange until it is recorded.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "most are the large one, which a box would only make slower")]
 pub enum Spooled {
     /// All of it, as it was sent.
     AsSent(Exchange),

@@ -208,11 +208,14 @@ impl Spool {
     #[cfg(test)]
     pub(crate) fn commit_queued(&self) -> Vec<Exchange> {
         let queued = self.shared.dequeue(Duration::ZERO).unwrap_or_default();
-        let commit = |Pending { exchange, ack, .. }| {
+        let commit = |Pending { spooled, ack, .. }| {
             let _ = ack.send(Ok(()));
-            exchange
+            match spooled {
+                Spooled::AsSent(exchange) => Some(exchange),
+                Spooled::Understood(_) => None,
+            }
         };
-        queued.into_iter().map(commit).collect()
+        queued.into_iter().filter_map(commit).collect()
     }
 
     fn lock_threads(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {

@@ -1,7 +1,15 @@
 //! What every end-to-end test stands on: the real binary in a folder of its own, a fake Copilot as its upstream, and
 //! clients that go through it.
 
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "each test binary uses its own part, and a test fails by panicking"
+)]
 
 pub mod wire;
 

@@ -53,7 +53,7 @@ impl Report {
         let fits = |lines: &[String]| lines.iter().all(|line| line.chars().count() <= widest);
         let mut hidden = 0;
         loop {
-            let lines: Vec<String> = self.table(DISPENSABLE.iter().take(hidden)).lines().collect();
+            let lines: Vec<String> = self.table(DISPENSABLE.get(..hidden).unwrap_or_default()).lines().collect();
             if hidden == DISPENSABLE.len() || fits(&lines) {
                 return (lines, hidden);
             }
@@ -61,7 +61,7 @@ impl Report {
         }
     }
 
-    fn table<'a>(&self, hidden: impl Iterator<Item = &'a &'a str> + Clone) -> Table {
+    fn table(&self, hidden: &[&str]) -> Table {
         let mut table = Table::new();
         table.load_style(STYLE).set_header(HEADER).force_no_tty();
         table.add_rows(self.users.iter().chain([&self.total]).map(Line::cells));
@@ -69,7 +69,7 @@ impl Report {
             if name != "User" && !name.starts_with("Top") {
                 column.set_cell_alignment(CellAlignment::Right);
             }
-            if hidden.clone().any(|hidden| *hidden == name) {
+            if hidden.contains(&name) {
                 column.set_constraint(ColumnConstraint::Hidden);
             }
         }

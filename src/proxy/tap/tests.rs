@@ -7,6 +7,7 @@ use std::task::Waker;
 use http::HeaderMap;
 
 use super::*;
+use crate::config::{Live, Loaded};
 use crate::exchange::Exchange;
 use crate::recorder::Intake;
 use crate::spool::Spool;
@@ -76,7 +77,7 @@ struct Stage {
 impl Stage {
     fn new(script: Script, is_plain: bool) -> Self {
         let spool = Arc::new(Spool::unstarted());
-        let intake = Arc::new(Intake::new(Arc::clone(&spool)));
+        let intake = Arc::new(Intake::new(Arc::clone(&spool), Arc::new(Live::new(Loaded::default()))));
         let (request, ()) = http::Request::post("/chat/completions").body(()).unwrap().into_parts();
         let client = Ipv4Addr::LOCALHOST.into();
         let recording = Recording::begin(intake, 1024, "alice", client, "https://a.example/chat/completions", &request);
