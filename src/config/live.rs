@@ -17,6 +17,9 @@ use super::load::{Loaded, Sources};
 /// How often the files are looked at. A change counts once two looks see the same, so it takes effect within twice this.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// What the files hold; `None` for one that cannot be read.
+type Contents = Vec<Option<Vec<u8>>>;
+
 /// The current configuration.
 #[derive(Debug)]
 pub struct Live {
@@ -71,28 +74,35 @@ impl Live {
             seen = now;
             // While there is a fault, the cure may be in a file that only the faulty settings name.
             if is_stable && (is_due || seen != in_use || self.fault.load().is_some()) {
-                self.reload(&sources, seen != in_use).await;
-                in_use.clone_from(&seen);
-                is_due = false;
+                let is_new_text = seen != in_use;
+                if self.reload(&sources, &seen, is_new_text).await {
+                    in_use.clone_from(&seen);
+                    is_due = false;
+                }
             }
         }
     }
 
     /// The contents of the settings file, the allowlist and the seed.
-    async fn look(&self, sources: &Sources) -> Vec<Option<Vec<u8>>> {
+    async fn look(&self, sources: &Sources) -> Contents {
         let auth = &self.current().settings.auth;
         let files: [PathBuf; 3] = [sources.path().to_owned(), auth.allowlist.clone(), auth.seed_file.clone()];
         let read = move || files.iter().map(|file| fs::read(file).ok()).collect();
         tokio::task::spawn_blocking(read).await.unwrap_or_default()
     }
 
-    async fn reload(&self, sources: &Arc<Sources>, is_new_text: bool) {
-        let sources = Arc::clone(sources);
-        match tokio::task::spawn_blocking(move || sources.load()).await {
-            Ok(Ok(loaded)) => self.publish(loaded),
-            Ok(Err(error)) => self.refuse(error.to_string(), is_new_text),
-            Err(error) => self.refuse(error.to_string(), is_new_text),
+    /// False, and nothing done, where the files are no longer as they were seen: somebody is writing, and what was loaded
+    /// may be half a file or an empty one, which may well be valid.
+    async fn reload(&self, sources: &Arc<Sources>, seen: &Contents, is_new_text: bool) -> bool {
+        let loaded = load(sources).await;
+        if self.look(sources).await != *seen {
+            return false;
         }
+        match loaded {
+            Ok(loaded) => self.publish(loaded),
+            Err(fault) => self.refuse(fault, is_new_text),
+        }
+        true
     }
 
     fn publish(&self, mut loaded: Loaded) {
@@ -102,8 +112,9 @@ impl Live {
         }
         let had_fault = self.fault.swap(None).is_some();
         if had_fault || loaded != *running {
-            tracing::info!(users = loaded.directory.users().len(), "configuration reloaded");
+            let users = loaded.directory.users().len();
             self.current.store(Arc::new(loaded));
+            tracing::info!(users, "configuration reloaded");
             self.published.send_modify(|count| *count += 1);
         }
     }
@@ -114,6 +125,14 @@ impl Live {
             tracing::error!(fault, "configuration not reloaded; the one before stays in use");
         }
         self.fault.store(Some(Arc::new(fault)));
+    }
+}
+
+async fn load(sources: &Arc<Sources>) -> Result<Loaded, String> {
+    let sources = Arc::clone(sources);
+    match tokio::task::spawn_blocking(move || sources.load()).await {
+        Ok(loaded) => loaded.map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -204,6 +223,22 @@ mod tests {
         running.wait_until(|live| has_user(live, "mona")).await;
         running.write("new.toml", "[[user]]\nname = 'hubot'\n");
         running.wait_until(|live| has_user(live, "hubot")).await;
+    }
+
+    #[tokio::test]
+    async fn what_is_being_written_is_not_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let users = folder.path().join("users.toml");
+        fs::write(&users, "[[user]]\nname = 'octocat'\n").unwrap();
+        fs::write(folder.path().join("copilens.toml"), settings_text(folder.path(), "users.toml")).unwrap();
+        let sources = Arc::new(Sources::new(Some(folder.path().join("copilens.toml")), Environment::default()));
+        let live = Live::new(sources.load_or_create_seed().unwrap());
+        let seen = live.look(&sources).await;
+        fs::write(&users, "").unwrap();
+        assert!(!live.reload(&sources, &seen, true).await);
+        assert!(has_user(&live, "octocat"));
+        assert!(live.reload(&sources, &live.look(&sources).await, true).await);
+        assert!(!has_user(&live, "octocat"));
     }
 
     #[tokio::test]
