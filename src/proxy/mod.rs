@@ -15,6 +15,7 @@ mod context;
 mod forward;
 mod handler;
 mod headers;
+mod host;
 mod idle;
 mod tap;
 mod target;

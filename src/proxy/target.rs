@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::Uri;
 use http::uri::Authority;
 
+use super::host::normal_host;
 use crate::config::Settings;
 
 /// Scheme, host and port of a server: what connections are pooled by (RFC 6454 section 4).
@@ -16,7 +17,7 @@ use crate::config::Settings;
 pub(crate) struct Origin {
     /// TLS or clear text.
     pub tls: bool,
-    /// Lower case, without a trailing dot; an IPv6 address without its brackets.
+    /// As [`normal_host`] spells it.
     pub host: Arc<str>,
     /// TCP port.
     pub port: u16,
@@ -32,7 +33,7 @@ impl Origin {
     /// The destination of a CONNECT. `None` where it is not exactly `host:port` (RFC 9110 section 9.3.6).
     #[must_use]
     pub(crate) fn of_connect(uri: &Uri) -> Option<Self> {
-        let authority = uri.authority()?;
+        let authority = uri.authority().filter(|_| uri.scheme().is_none())?;
         authority.port_u16()?;
         Self::of_authority(authority, true)
     }
@@ -90,19 +91,6 @@ fn default_port(tls: bool) -> u16 {
 
 fn bracketed(host: &str) -> String {
     if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
-}
-
-/// Lower case and without one trailing dot; an address without brackets. `None` for anything that is no host name.
-fn normal_host(host: &str) -> Option<String> {
-    if let Some(literal) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        return literal.parse::<std::net::Ipv6Addr>().ok().map(|address| address.to_string());
-    }
-    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-    let sound = !host.is_empty()
-        && host.len() <= 253
-        && host.split('.').all(|label| !label.is_empty() && label.len() <= 63)
-        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
-    sound.then_some(host)
 }
 
 /// What happens with a CONNECT to an allowed destination.
@@ -231,12 +219,12 @@ impl OwnListeners {
         self.0.first().map(SocketAddr::port)
     }
 
-    /// Whether a connection to the address would arrive here: the port is ours and the address is this machine's.
+    /// Whether a connection to the address could arrive here: the port is ours and the address is this machine's. Which
+    /// of its addresses is not asked, because one listener is reached by many (`0.0.0.0` and `::ffff:127.0.0.1` lead to
+    /// `127.0.0.1`).
     #[must_use]
     pub fn contains(&self, address: SocketAddr) -> bool {
-        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-        self.0.iter().any(|own| own.port() == address.port() && (own.ip() == address.ip() || own.ip().is_unspecified()))
-            && is_local(address.ip())
+        self.0.iter().any(|own| own.port() == address.port()) && is_local(address.ip())
     }
 }
 
@@ -274,8 +262,9 @@ mod tests {
     fn own_listeners_are_known_under_any_local_address() {
         let own = OwnListeners::new(vec!["0.0.0.0:8080".parse().unwrap(), "127.0.0.1:8081".parse().unwrap()]);
         assert!(own.contains("127.0.0.1:8080".parse().unwrap()));
-        assert!(own.contains("127.0.0.1:8081".parse().unwrap()));
-        assert!(own.contains("[::ffff:127.0.0.1]:8081".parse().unwrap()));
+        for admin in ["127.0.0.1:8081", "0.0.0.0:8081", "[::ffff:127.0.0.1]:8081"] {
+            assert!(own.contains(admin.parse().unwrap()), "{admin}");
+        }
         assert!(!own.contains("127.0.0.1:443".parse().unwrap()));
         assert!(!own.contains("192.0.2.1:8080".parse().unwrap()), "not an address of this machine");
     }
