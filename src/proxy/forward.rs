@@ -27,6 +27,8 @@ pub(crate) struct Sender<'a> {
     pub(crate) user: &'a UserName,
     pub(crate) client: IpAddr,
     pub(crate) origin: &'a Origin,
+    /// Whether the origin is on the intercept list: exchanges with others are nobody's business.
+    pub(crate) intercepted: bool,
 }
 
 /// Sends the request on and gives the answer as it comes.
@@ -55,7 +57,7 @@ fn begin_recording(
     sender: &Sender<'_>,
     parts: &request::Parts,
 ) -> Result<Option<Recording>, Refusal> {
-    if copilot::capture(&parts.method, &sender.origin.host, parts.uri.path()).is_none() {
+    if !sender.intercepted || copilot::capture(&parts.method, &sender.origin.host, parts.uri.path()).is_none() {
         return Ok(None);
     }
     if settings.capture.on_failure == OnFailure::Refuse && !context.intake.accepts() {

@@ -77,18 +77,20 @@ impl Handler {
     }
 
     /// A request for a clear-text server (absolute-form, RFC 9112 section 3.2.2), or for the install page.
-    async fn plain(&self, client: SocketAddr, request: Request<Body>) -> Response<Body> {
+    async fn plain(&self, client: SocketAddr, mut request: Request<Body>) -> Response<Body> {
         let origin = Origin::of_plain(request.uri());
         if let Some(origin) = &origin
             && ONBOARDING_HOSTS.contains(&&*origin.host)
         {
             return self.onboard(client, request).await;
         }
-        let (guest, origin, _) = match self.admit(client, &request, origin) {
+        let (guest, origin, route) = match self.admit(client, &request, origin) {
             Ok(admitted) => admitted,
             Err(refusal) => return refusal.response(),
         };
-        let sender = Sender { user: guest.name(), client: client.ip(), origin: &origin };
+        headers::take_host_from_uri(&mut request);
+        let intercepted = route == Route::Intercept;
+        let sender = Sender { user: guest.name(), client: client.ip(), origin: &origin, intercepted };
         if headers::asks_for_upgrade(&request) {
             websocket::upgrade(&self.context, sender, request).await
         } else {

@@ -68,6 +68,17 @@ pub(crate) fn asks_for_upgrade<B>(request: &Request<B>) -> bool {
     request.headers().contains_key(UPGRADE) && named_by_connection(request.headers()).contains(&UPGRADE)
 }
 
+/// Makes an absolute-form request name the host of its URL alone: what was vetted, whatever `Host` says (RFC 9112 section
+/// 3.2.2).
+pub(crate) fn take_host_from_uri<B>(request: &mut Request<B>) {
+    let host = request.uri().authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    if let Some(host) = host
+        && request.headers().contains_key(HOST)
+    {
+        request.headers_mut().insert(HOST, host);
+    }
+}
+
 /// Puts a request into HTTP/1.1's form: path in the request line, `Host` first where the client sent none, and one
 /// `Cookie` field (RFC 9113 section 8.2.3).
 pub(crate) fn for_http1<B>(request: &mut Request<B>, origin: &Origin) {
@@ -175,6 +186,16 @@ mod tests {
         let mut headers = map(&[("connection", "Upgrade"), ("upgrade", "websocket"), ("proxy-authorization", "x")]);
         strip_for_upgrade(&mut headers);
         assert_eq!(fields(&headers), [("connection", "Upgrade"), ("upgrade", "websocket")]);
+    }
+
+    #[test]
+    fn the_url_of_an_absolute_form_request_outdoes_its_host() {
+        let mut request = Request::get("http://a.example:8080/x").body(()).unwrap();
+        take_host_from_uri(&mut request);
+        assert!(request.headers().is_empty());
+        *request.headers_mut() = map(&[("x-b", "1"), ("host", "b.example"), ("x-a", "2"), ("host", "c.example")]);
+        take_host_from_uri(&mut request);
+        assert_eq!(fields(request.headers()), [("x-b", "1"), ("host", "a.example:8080"), ("x-a", "2")]);
     }
 
     #[test]

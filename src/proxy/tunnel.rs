@@ -133,7 +133,8 @@ async fn serve_request(context: &Arc<Context>, tunnel: &Tunnel, request: Request
         tunnel.closing.cancel();
         return Refusal::Revoked.response();
     }
-    let sender = Sender { user: tunnel.guest.name(), client: tunnel.client.ip(), origin: &tunnel.origin };
+    let (user, client, origin) = (tunnel.guest.name(), tunnel.client.ip(), &tunnel.origin);
+    let sender = Sender { user, client, origin, intercepted: true };
     let request = request.map(Body::from);
     if headers::asks_for_upgrade(&request) {
         Box::pin(websocket::upgrade(context, sender, request)).await
