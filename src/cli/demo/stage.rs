@@ -17,7 +17,7 @@ pub(super) struct Stage {
 impl Stage {
     /// Makes the folder, and the allowlist of these users in it.
     pub(super) fn new(users: &[String]) -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("copilens-demo-").tempdir()?.keep();
+        let folder = new_folder()?;
         fs::create_dir(folder.join("config"))?;
         let users: Vec<_> = users.iter().map(|name| format!("[[user]]\nname = \"{name}\"\n")).collect();
         fs::write(folder.join("config/allowlist.toml"), users.join("\n"))?;
@@ -77,6 +77,16 @@ impl Stage {
         writeln!(out, "\nThe table once more:          copilens --config {} report", self.config().display())?;
         writeln!(out, "The same with your own team:  copilens run")
     }
+}
+
+fn new_folder() -> io::Result<PathBuf> {
+    let mut folder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        folder.permissions(fs::Permissions::from_mode(0o700));
+    }
+    Ok(folder.prefix("copilens-demo-").tempdir()?.keep())
 }
 
 /// Of all users' records of a kind the one that sorts last, which is the newest.
