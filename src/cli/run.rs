@@ -8,9 +8,9 @@ use crate::config::Sources;
 
 /// Ended at once by a second signal (128 + SIGINT).
 pub(super) const INTERRUPTED: i32 = 130;
-/// What is said where `RUST_LOG` does not choose. hudsucker reports every client that goes away as an error; what matters
-/// of it we log ourselves.
-const LOG: &str = "info,hudsucker=off";
+/// What is said where `RUST_LOG` does not choose. hudsucker reports every client that goes away as an error, and
+/// tokio-graceful every step of its own; what matters of that we log ourselves.
+const LOG: &str = "info,hudsucker=off,tokio_graceful=warn";
 
 /// Runs until SIGTERM or Ctrl-C.
 pub(crate) fn run(sources: Sources) -> Result<(), Failure> {
