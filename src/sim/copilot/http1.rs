@@ -61,7 +61,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
         () = service.wait_for_head(&control) => {}
         () = wire.peer_left() => return Err(io::ErrorKind::BrokenPipe.into()),
     }
-    let answer = service.answer(&request, &control);
+    let answer = service.answer(&request, &control, &open);
     let reply = Reply::new(head, &control, &answer);
     wire.stream.write_all(reply.head(&control, &answer).as_bytes()).await?;
     let performance = service.performance(answer, &control);
@@ -77,6 +77,7 @@ fn seen(head: &RequestHead, connection: u64) -> SeenRequest {
         headers: head.headers.clone(),
         body: Bytes::new(),
         trailers: Fields::new(),
+        answer: Bytes::new(),
         finished: false,
         aborted: false,
     }

@@ -62,7 +62,7 @@ async fn exchange(request: Request<Incoming>, service: Service, connection: u64)
     request.body = collected.to_bytes();
     open.received(&request.body, &request.trailers);
     service.wait_for_head(&control).await;
-    let answer = service.answer(&request, &control);
+    let answer = service.answer(&request, &control, &open);
     let bodiless = request.method == "HEAD" || matches!(answer.status, 204 | 304);
     let head = response_head(&answer, &control);
     let performance = (!bodiless).then(|| service.performance(answer, &control));
@@ -83,6 +83,7 @@ fn seen(head: &http::request::Parts, connection: u64) -> SeenRequest {
         headers: fields(&head.headers),
         body: Bytes::new(),
         trailers: Fields::new(),
+        answer: Bytes::new(),
         finished: false,
         aborted: false,
     }

@@ -27,6 +27,8 @@ pub struct SeenRequest {
     pub body: Bytes,
     /// Trailer fields of the request.
     pub trailers: Fields,
+    /// The body of a streamed answer, as the fake sends it; of other answers nothing is kept.
+    pub answer: Bytes,
     /// True once the whole answer was handed to the socket.
     pub finished: bool,
     /// True where the client left, or the fake broke off, before the end of the answer.
@@ -180,6 +182,10 @@ impl OpenExchange {
             request.body = body.clone();
             request.trailers.clone_from(trailers);
         });
+    }
+
+    pub(super) fn answered(&self, body: Bytes) {
+        self.note(|request| request.answer = body);
     }
 
     pub(super) fn finish(mut self) {

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use super::answer::{self, Answer};
 use super::control::Control;
 use super::pacing::Performance;
-use super::seen::{Ledger, SeenRequest};
+use super::seen::{Ledger, OpenExchange, SeenRequest};
 
 /// What all open connections are told to do. The number makes each order a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +41,12 @@ impl Service {
         }
     }
 
-    pub(super) fn answer(&self, request: &SeenRequest, control: &Control) -> Answer {
-        answer::answer(request, control, self.seed)
+    pub(super) fn answer(&self, request: &SeenRequest, control: &Control, open: &OpenExchange) -> Answer {
+        let answer = answer::answer(request, control, self.seed);
+        if answer.streamed {
+            open.answered(answer.pieces.concat().into());
+        }
+        answer
     }
 
     pub(super) fn performance(&self, answer: Answer, control: &Control) -> Performance {
