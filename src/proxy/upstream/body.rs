@@ -22,11 +22,13 @@ pub(crate) struct AnswerBody {
     alarm: Option<Pin<Box<Sleep>>>,
     /// Set again by the first wait after each frame.
     alarm_is_set: bool,
+    /// The error with which the body breaks off, until what came before it was sent on.
+    broken: Option<hudsucker::Error>,
 }
 
 impl AnswerBody {
     pub(super) fn new(incoming: Incoming, lease: Option<Lease>, silence: Duration) -> Self {
-        let mut body = Self { incoming, lease, silence, alarm: None, alarm_is_set: false };
+        let mut body = Self { incoming, lease, silence, alarm: None, alarm_is_set: false, broken: None };
         if body.incoming.is_end_stream() {
             body.give_back();
         }
@@ -37,6 +39,18 @@ impl AnswerBody {
         if let Some(lease) = self.lease.take() {
             lease.finished();
         }
+    }
+
+    /// Tells of the error at the next poll: hyper throws away what it has not written yet when a body fails, and writes
+    /// it when a body is not ready.
+    fn poll_broken(
+        &mut self,
+        error: hudsucker::Error,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hudsucker::Error>>> {
+        self.broken = Some(error);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Ready when upstream has been silent for too long.
@@ -57,6 +71,9 @@ impl Body for AnswerBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = &mut *self;
+        if let Some(error) = this.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) else {
             ready!(this.poll_silence(cx));
             let error = io::Error::new(io::ErrorKind::TimedOut, "upstream was silent for `upstream.idle_timeout`");
@@ -66,7 +83,11 @@ impl Body for AnswerBody {
         if frame.is_none() || this.incoming.is_end_stream() {
             this.give_back();
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+        match frame {
+            Some(Err(error)) => this.poll_broken(error.into(), cx),
+            Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
+            None => Poll::Ready(None),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
