@@ -14,6 +14,8 @@ pub(crate) enum Refusal {
     Unauthenticated,
     /// The request line or the authority makes no sense to a proxy.
     Malformed,
+    /// HTTP/2 in clear text on the proxy's port.
+    Version,
     /// The destination, its port or its network is not allowed.
     Forbidden,
     /// The user was removed, disabled or given a new password while the tunnel was open.
@@ -39,6 +41,7 @@ impl Refusal {
         match self {
             Self::Unauthenticated => StatusCode::PROXY_AUTHENTICATION_REQUIRED,
             Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::Forbidden | Self::Revoked => StatusCode::FORBIDDEN,
             Self::NestedConnect => StatusCode::METHOD_NOT_ALLOWED,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
@@ -55,6 +58,9 @@ impl Refusal {
             }
             Self::Malformed => {
                 r#"{"error":{"code":"bad_request","message":"This is an HTTP proxy (copilens). Set it as http.proxy; http://mitm.it/ through it explains how."}}"#
+            }
+            Self::Version => {
+                r#"{"error":{"code":"http_version_not_supported","message":"copilens speaks HTTP/1.1 with its clients; HTTP/2 is spoken inside a tunnel."}}"#
             }
             Self::Forbidden => {
                 r#"{"error":{"code":"destination_forbidden","message":"copilens does not connect to this destination. Ask your administrator."}}"#
@@ -137,6 +143,7 @@ mod tests {
         for refusal in [
             Refusal::Unauthenticated,
             Refusal::Malformed,
+            Refusal::Version,
             Refusal::Forbidden,
             Refusal::Revoked,
             Refusal::NestedConnect,

@@ -85,16 +85,18 @@ pub(crate) fn inner_server(silence: Duration) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// The HTTP server that clients connect to. HTTP/1.1 only: no client speaks HTTP/2 to a proxy in clear text, and a second
-/// grammar would only be a second door.
+/// The HTTP server that clients connect to. No client speaks HTTP/2 to a proxy in clear text. `http1_only` has no effect
+/// in the call that hudsucker makes, so the handler refuses what comes over HTTP/2, one stream at a time.
 pub(crate) fn outer_server() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+    let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(30))
         .max_headers(MAX_HEADERS)
         .preserve_header_case(true)
-        .auto_date_header(false);
+        .auto_date_header(false)
+        .http2()
+        .max_concurrent_streams(1);
     builder
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::body::Body as PageBody;
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, Version};
 use http_body_util::{BodyExt, Full};
 use hudsucker::{Body, HttpContext, HttpHandler, RequestOrResponse};
 use tower::ServiceExt;
@@ -35,7 +35,9 @@ impl HttpHandler for Handler {
     async fn handle_request(&mut self, context: &HttpContext, request: Request<Body>) -> RequestOrResponse {
         // A listener for both families shows IPv4 clients as mapped addresses.
         let client = SocketAddr::new(context.client_addr.ip().to_canonical(), context.client_addr.port());
-        let response = if request.method() == Method::CONNECT {
+        let response = if request.version() == Version::HTTP_2 {
+            Refusal::Version.response()
+        } else if request.method() == Method::CONNECT {
             Box::pin(self.connect(client, request)).await
         } else {
             Box::pin(self.plain(client, request)).await
