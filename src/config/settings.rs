@@ -86,7 +86,7 @@ pub struct Intercept {
     pub hosts: Vec<HostPattern>,
     /// What becomes of all other hosts.
     pub other_hosts: OtherHosts,
-    /// Ports that may be asked for; 80 among them allows plain HTTP.
+    /// Ports that may be asked for, besides 80 by requests in plain HTTP.
     pub ports: Vec<u16>,
     /// Networks that are never dialled, unless `upstream.resolve` names the address.
     pub deny_networks: Networks,
