@@ -78,7 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     pub async fn answer(&mut self) -> Answer {
-        timeout(PATIENCE, self.read_answer()).await.expect("an answer in time")
+        timeout(PATIENCE, self.read_answer()).await.unwrap_or_else(|_| panic!("no answer came"))
     }
 
     async fn read_answer(&mut self) -> Answer {
