@@ -67,7 +67,7 @@ impl Stage {
         let logs = self.folder.join("logs");
         let found = [
             ("a completion", newest_record(&logs, "completions")),
-            ("a chat turn", newest_record(&logs, "chat")),
+            ("a chat", newest_record(&logs, "chat")),
             ("the day", newest(&logs.join("metrics"))),
         ];
         writeln!(out, "\nWritten to {}:", logs.display())?;
