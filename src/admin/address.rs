@@ -6,10 +6,6 @@ use std::str::FromStr;
 
 use axum::http::uri::Authority;
 
-/// Inserted into a request's extensions by the proxy: the local address at which the client reached it.
-#[derive(Clone, Copy, Debug)]
-pub struct ReachedAt(pub SocketAddr);
-
 /// Host and port, where the host is a DNS name or an address (IPv6 in brackets) and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyAddress {

@@ -15,7 +15,7 @@ use axum::http::StatusCode;
 use axum::response::Redirect;
 use axum::routing::get;
 
-pub use address::{AddressError, ProxyAddress, ReachedAt};
+pub use address::{AddressError, ProxyAddress};
 pub use health::Health;
 pub use onboarding::Onboarding;
 
@@ -38,7 +38,7 @@ pub fn router(state: AdminState) -> Router {
 }
 
 /// The install page, also at `/`, and the downloads, for `http://mitm.it/` and `http://copilens.local/` through the proxy.
-/// The proxy inserts [`ReachedAt`] into the request's extensions.
+/// The proxy inserts [`ReachedAt`](crate::config::ReachedAt) into the request's extensions.
 pub fn onboarding_router(onboarding: Arc<ArcSwap<Onboarding>>) -> Router {
     let site = Site { onboarding, address: AddressSource::Proxy };
     let front = Router::new().route("/", get(install::page)).with_state(site.clone());

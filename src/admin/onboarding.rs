@@ -7,8 +7,9 @@ use arc_swap::ArcSwap;
 use axum::http::header::HOST;
 use axum::http::request::Parts;
 
-use super::address::{ProxyAddress, ReachedAt};
+use super::address::ProxyAddress;
 use crate::certs::CaCertificate;
+use crate::config::ReachedAt;
 
 /// The facts that the install page and the downloads tell.
 #[derive(Clone, Debug)]

@@ -8,6 +8,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::certs::{CaCertificate, CaFiles};
+use crate::config::ReachedAt;
 
 fn new_ca() -> CaCertificate {
     let dir = tempfile::tempdir().unwrap();

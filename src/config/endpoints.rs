@@ -1,6 +1,7 @@
-//! Endpoints as the configuration writes them: `host:port`, and the parent proxy's URL with its password.
+//! Endpoints: `host:port` and the parent proxy's URL as the configuration writes them, and where a client came in.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
@@ -40,6 +41,11 @@ impl fmt::Display for HostPort {
         }
     }
 }
+
+/// The local address at which a client reached the proxy: what users are shown where `public_address` is not set. The
+/// proxy inserts it into the extensions of a request for the install page.
+#[derive(Debug, Clone, Copy)]
+pub struct ReachedAt(pub SocketAddr);
 
 /// The proxy that this one goes through (`upstream.parent_proxy`). `Debug` and `Display` mask its credentials.
 #[derive(Clone, PartialEq, Eq)]

@@ -17,7 +17,7 @@ mod settings_file;
 mod user_auth;
 
 pub use allowlist::Allowlist;
-pub use endpoints::{HostPort, ParentProxy};
+pub use endpoints::{HostPort, ParentProxy, ReachedAt};
 pub use fault::{Error, Fault, nearest};
 pub use hosts::{HostPattern, OtherHosts, Resolve};
 pub use live::Live;

@@ -20,7 +20,7 @@ use super::target::{Origin, Route, route};
 use super::tunnel::{Tunnel, carry, intercept};
 use super::upstream::UpstreamError;
 use super::websocket;
-use crate::admin::ReachedAt;
+use crate::config::ReachedAt;
 
 /// Names under which a client that comes through the proxy finds the install page.
 const ONBOARDING_HOSTS: [&str; 2] = ["mitm.it", "copilens.local"];
