@@ -95,7 +95,7 @@ impl Load {
 async fn exchange(tunnel: &Connection, shape: Shape) -> (Duration, Duration) {
     let begun = Instant::now();
     let mut reply = tunnel.send(request(shape)).await.unwrap();
-    assert_eq!(reply.status(), 200);
+    assert_eq!(reply.status(), 200, "{:?}", reply.bytes().await);
     let first = reply.chunk().await.unwrap().unwrap();
     let (first_at, mut size) = (Instant::now(), first.len());
     while let Some(chunk) = reply.chunk().await.unwrap() {

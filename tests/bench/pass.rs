@@ -6,32 +6,14 @@ use std::sync::Arc;
 use copilens::certs::{CaFiles, LeafAuthority};
 use hudsucker::Proxy;
 use hudsucker::certificate_authority::CertificateAuthority;
-use hyper_util::client::legacy::connect::HttpConnector;
-use tokio::net::TcpListener;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
 
 struct Shared(LeafAuthority);
 
 impl CertificateAuthority for Shared {
     async fn gen_server_config(&self, authority: &http::uri::Authority) -> Arc<rustls::ServerConfig> {
         self.0.gen_server_config(authority).await
-    }
-}
-
-/// Connects every host to the address in `BENCH_UPSTREAM`.
-#[derive(Clone)]
-struct ToUpstream(SocketAddr);
-
-impl tower::Service<hyper_util::client::legacy::connect::dns::Name> for ToUpstream {
-    type Response = std::iter::Once<SocketAddr>;
-    type Error = std::io::Error;
-    type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
-
-    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Self::Error>> {
-        std::task::Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: hyper_util::client::legacy::connect::dns::Name) -> Self::Future {
-        std::future::ready(Ok(std::iter::once(self.0)))
     }
 }
 
@@ -48,14 +30,16 @@ pub async fn run() {
         .unwrap()
         .with_root_certificates(roots.unwrap())
         .with_no_client_auth();
-    let mut http = HttpConnector::new_with_resolver(ToUpstream(upstream));
-    http.set_nodelay(true);
-    http.enforce_http(false);
+    let tcp = tower::service_fn(move |_: http::Uri| async move {
+        let stream = TcpStream::connect(upstream).await?;
+        stream.set_nodelay(true)?;
+        Ok::<_, std::io::Error>(TokioIo::new(stream))
+    });
     let connector = hyper_rustls::HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_or_http()
         .enable_http1()
-        .wrap_connector(http);
+        .wrap_connector(tcp);
     let listener = copilens::proxy::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     println!("{}", listener.local_addr().unwrap());
     let proxy = Proxy::builder()

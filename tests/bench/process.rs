@@ -101,6 +101,18 @@ pub struct Copilens {
     process: Running,
 }
 
+impl Drop for Copilens {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            println!(
+                "{}",
+                log.lines().filter(|line| !line.contains("\"INFO\"")).take(20).collect::<Vec<_>>().join("\n")
+            );
+        }
+    }
+}
+
 impl Copilens {
     pub fn start(upstream: &Upstream) -> Self {
         let folder = tempfile::tempdir().unwrap();
