@@ -224,7 +224,7 @@ impl OwnListeners {
     /// `127.0.0.1`).
     #[must_use]
     pub fn contains(&self, address: SocketAddr) -> bool {
-        self.0.iter().any(|own| own.port() == address.port()) && is_local(address.ip())
+        self.0.iter().any(|own| own.port() == address.port()) && is_local(address.ip().to_canonical())
     }
 }
 

@@ -15,7 +15,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::prelude::*;
 
-use crate::support::{COMPLETIONS_HOST, Copilens, PATIENCE, Site, Upstream, completion, files_in};
+use crate::support::{COMPLETIONS_HOST, Copilens, PATIENCE, Site, Upstream, completion, files_in, outer_address};
 
 /// Prefixes of URLs under which the pages are found through the proxy.
 const NAMES: [&str; 4] = ["http://mitm.it", "http://copilens.local", "http://MITM.it:80", "http://mitm.it."];
@@ -264,10 +264,13 @@ async fn a_listener_for_all_addresses_shows_the_one_that_was_reached() {
     let site = Site::new(&upstream).set("listen", "\"0.0.0.0:0\"").set("admin_listen", "\"0.0.0.0:0\"");
     let mut copilens = site.start();
     let port = copilens.proxy.port();
-    copilens.proxy.set_ip([127, 0, 0, 1].into());
     copilens.admin.set_ip([127, 0, 0, 1].into());
-    let through = ask(&newcomer(&copilens).await, Method::GET, "http://mitm.it/").await.text();
-    assert!(through.contains(&format!("http://NAME:PASSWORD@127.0.0.1:{port}")) && !through.contains("0.0.0.0"));
+    for reached in [Some([127, 0, 0, 1].into()), outer_address()].into_iter().flatten() {
+        copilens.proxy.set_ip(reached);
+        let through = ask(&newcomer(&copilens).await, Method::GET, "http://mitm.it/").await.text();
+        assert!(through.contains(&format!("http://NAME:PASSWORD@{reached}:{port}")), "{reached}");
+        assert!(!through.contains("0.0.0.0"));
+    }
     let beside = direct_plain(copilens.admin, "proxy.example.com:8081").await.unwrap();
     let beside = ask(&beside, Method::GET, "/install").await.text();
     assert!(beside.contains(&format!("http://NAME:PASSWORD@proxy.example.com:{port}")));

@@ -15,7 +15,7 @@ pub mod wire;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -318,6 +318,14 @@ pub fn completion(prompt: &str) -> Request<Bytes> {
         .header("content-type", "application/json")
         .body(Bytes::from(body.to_string()))
         .unwrap()
+}
+
+/// An address of this machine that is not loopback, where it has a way to other networks.
+pub fn outer_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    // Asks the routing table alone; nothing is sent.
+    socket.connect("192.0.2.1:9").ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 /// Looks until there is something, for files that another process writes and that have no event.

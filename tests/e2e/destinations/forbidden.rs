@@ -8,7 +8,7 @@ use copilens::sim::tls::Alpn;
 use http::Request;
 
 use super::{FORBIDDEN, assert_forbidden, connect, get, watched_site};
-use crate::support::{CHAT_HOST, Copilens, Site};
+use crate::support::{CHAT_HOST, Copilens, Site, outer_address};
 
 /// Spellings of addresses that are never dialled.
 const FORBIDDEN_HOSTS: [&str; 52] = [
@@ -120,13 +120,6 @@ async fn an_intercepted_name_that_leads_to_a_forbidden_address_is_not_dialled() 
     assert_eq!(origin.received().len(), 0, "nothing was dialled");
 }
 
-/// An address of this machine that is not loopback, where there is one.
-fn outer_address() -> Option<String> {
-    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
-    socket.connect("192.0.2.1:9").ok()?;
-    Some(socket.local_addr().ok()?.ip().to_string())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_proxys_own_ports_are_never_dialled_even_where_no_network_is_denied() {
     let (_origin, site) = watched_site(&[CHAT_HOST]).await;
@@ -134,7 +127,7 @@ async fn the_proxys_own_ports_are_never_dialled_even_where_no_network_is_denied(
     let mut copilens = site.start();
     let ports = [copilens.proxy.port(), copilens.admin.port()];
     copilens.reload(|site| site.change("intercept.ports", &format!("[443, {}, {}]", ports[0], ports[1])));
-    let outer = outer_address();
+    let outer = outer_address().map(|address| address.to_string());
     let mut hosts = vec![
         "127.0.0.1",
         "127.1",
