@@ -76,7 +76,7 @@ pub(crate) fn java(job: &Job) -> Result<Command, String> {
 
 /// Chromium takes authorities from the certificate store in the user's home.
 pub(crate) fn chromium(job: &Job) -> Result<Command, String> {
-    let browser = installed("chromium").or_else(|_| installed("google-chrome"))?;
+    let browser = installed("google-chrome").or_else(|_| installed("chromium"))?;
     let certutil = installed("certutil")?;
     let mut node = node(job, "playwright-core", "with_chromium.cjs")?;
     node.env("CHROMIUM", browser);
