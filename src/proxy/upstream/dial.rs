@@ -27,6 +27,9 @@ use crate::proxy::target::{self, Origin, OwnListeners, ResolveError, VettedAddr}
 /// An HTTP/2 connection in use is asked for a sign of life this often, so that a dead one is noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
+/// How often a new HTTP/2 connection is looked at for its peer's SETTINGS.
+const SETTINGS_GLANCE: Duration = Duration::from_millis(5);
+
 /// Any byte stream.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
@@ -272,10 +275,15 @@ async fn handshake_http2(stream: Box<dyn Stream>) -> Result<Dialled, DialError> 
         .await?;
     let (tell, allowed) = watch::channel(STREAMS_UNKNOWN);
     tokio::spawn(async move {
+        let mut glance = tokio::time::interval(SETTINGS_GLANCE);
         let ended = std::future::poll_fn(|cx| {
             let polled = Pin::new(&mut connection).poll(cx);
             let streams = connection.current_max_send_streams();
             tell.send_if_modified(|told| std::mem::replace(told, streams) != streams);
+            if streams == STREAMS_UNKNOWN && polled.is_pending() {
+                // SETTINGS do not wake this task. Later ones are noticed with the next request.
+                while glance.poll_tick(cx).is_ready() {}
+            }
             polled
         });
         if let Err(error) = ended.await {
