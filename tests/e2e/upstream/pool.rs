@@ -113,12 +113,14 @@ async fn a_retired_connection_finishes_its_answers_and_gets_no_new_ones() {
     let copilens = Site::new(&upstream).start();
     let under_way = ask(&copilens).await.unwrap();
     upstream.fake.retire_connections();
+    let meanwhile = ask(&copilens).await.unwrap();
     upstream.fake.release(ALL);
-    read_all(vec![under_way]).await;
-    upstream.fake.wait_for(|seen| seen.open_connections == 0, PATIENCE).await.unwrap();
+    read_all(vec![under_way, meanwhile]).await;
+    upstream.fake.wait_for(|seen| seen.requests[0].finished && seen.open_connections < 2, PATIENCE).await.unwrap();
     read_all(vec![ask(&copilens).await.unwrap()]).await;
-    let numbers: Vec<_> = upstream.fake.requests().iter().map(|request| request.connection).collect();
-    assert_eq!(numbers, [1, 2]);
+    let requests = upstream.fake.requests();
+    assert_eq!(requests.len(), 3);
+    assert_eq!((requests[0].connection, requests[2].connection), (1, 2));
 }
 
 /// Upstream hangs up on idle connections at the very moment of their use: sent once at most, and answered where sent.
