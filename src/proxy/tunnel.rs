@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::HOST;
 use http::uri::Authority;
@@ -42,7 +43,7 @@ pub(crate) struct Tunnel {
 #[derive(Debug, thiserror::Error)]
 enum TunnelError {
     #[error("no TLS handshake within {0:?}")]
-    Silence(std::time::Duration),
+    Silence(Duration),
     #[error("the client did not go on after CONNECT: {0}")]
     Upgrade(#[from] hyper::Error),
     #[error("no acceptable TLS handshake: {0}")]
@@ -173,17 +174,32 @@ where
 }
 
 /// Copies both ways until both sides are done, or nothing moves for too long. Gives the bytes sent and received by the client.
-pub(crate) async fn splice<C, S>(context: &Context, client: C, mut server: S) -> (u64, u64)
+pub(crate) async fn splice<C, S>(context: &Context, client: C, server: S) -> (u64, u64)
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let silence = tunnel_silence(&context.live.current().settings);
+    copy(client, server, silence, &context.drain, context.limits.drain_silence).await
+}
+
+/// As [`splice`], with the silence that is too long, and the one that is once `drain` is cancelled.
+async fn copy<C, S>(
+    client: C,
+    mut server: S,
+    silence: Duration,
+    drain: &CancellationToken,
+    drain_silence: Duration,
+) -> (u64, u64)
 where
     C: AsyncRead + AsyncWrite + Unpin,
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let activity = Activity::new();
     let mut client = Watched::new(client, Arc::clone(&activity));
-    let silence = tunnel_silence(&context.live.current().settings);
     let drained = async {
-        context.drain.cancelled().await;
-        activity.silence(context.limits.drain_silence).await;
+        drain.cancelled().await;
+        activity.silence(drain_silence).await;
     };
     tokio::select! {
         _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
@@ -195,7 +211,49 @@ where
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::task::JoinHandle;
+    use tokio::time::{Instant, sleep};
+
     use super::*;
+
+    const SILENCE: Duration = Duration::from_secs(60);
+    const DRAIN_SILENCE: Duration = Duration::from_secs(2);
+
+    /// The far ends of a client and a server that are joined, and when they are parted.
+    fn joined(drain: &CancellationToken) -> (DuplexStream, DuplexStream, JoinHandle<(u64, u64)>) {
+        let ((client, near_client), (server, near_server)) = (duplex(64), duplex(64));
+        let drain = drain.clone();
+        let copied = tokio::spawn(async move { copy(near_client, near_server, SILENCE, &drain, DRAIN_SILENCE).await });
+        (client, server, copied)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn joined_connections_end_when_both_are_silent() {
+        let (mut client, mut server, copied) = joined(&CancellationToken::new());
+        let begun = Instant::now();
+        sleep(Duration::from_secs(50)).await;
+        server.write_all(b"down").await.unwrap();
+        client.read_exact(&mut [0; 4]).await.unwrap();
+        assert_eq!(copied.await.unwrap(), (0, 4));
+        assert_eq!(begun.elapsed().as_secs(), 110);
+        assert_eq!(server.read(&mut [0]).await.unwrap(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_lets_joined_connections_go_on_while_bytes_move() {
+        let drain = CancellationToken::new();
+        let (mut client, mut server, copied) = joined(&drain);
+        let begun = Instant::now();
+        drain.cancel();
+        for _ in 0..5 {
+            client.write_all(b"up").await.unwrap();
+            server.read_exact(&mut [0; 2]).await.unwrap();
+            sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(copied.await.unwrap(), (10, 0));
+        assert_eq!(begun.elapsed().as_secs(), 6);
+    }
 
     fn stays(uri: &str, hosts: &[&str]) -> bool {
         let mut request = Request::post(uri).body(()).unwrap();
