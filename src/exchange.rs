@@ -107,11 +107,29 @@ impl Head {
         self.response.as_ref().and_then(|response| field(&response.headers, name))
     }
 
+    /// Whether the request's body has a content coding, so that nothing can be seen in it.
+    #[must_use]
+    pub fn request_is_coded(&self) -> bool {
+        is_coded(&self.request_headers)
+    }
+
+    /// Whether the answer's body has a content coding.
+    #[must_use]
+    pub fn response_is_coded(&self) -> bool {
+        self.response.as_ref().is_some_and(|response| is_coded(&response.headers))
+    }
+
     /// The answer's status code, where there was an answer.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         self.response.as_ref().map(|response| response.status)
     }
+}
+
+/// RFC 9110 section 8.4.1: `identity` is no coding.
+fn is_coded(headers: &[(String, String)]) -> bool {
+    let codings = headers.iter().filter(|(name, _)| name == "content-encoding").flat_map(|(_, value)| value.split(','));
+    codings.map(str::trim).any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
 }
 
 fn field<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
@@ -159,4 +177,20 @@ pub struct Timings {
     pub first_byte_us: Option<u64>,
     /// From the request's head to the end of the answer, in microseconds.
     pub duration_us: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_coding_is_anything_but_identity_in_any_field() {
+        let coded = |values: &[&str]| {
+            let fields: Vec<_> =
+                values.iter().map(|value| ("content-encoding".to_owned(), (*value).to_owned())).collect();
+            is_coded(&fields)
+        };
+        assert!(![coded(&[]), coded(&[""]), coded(&["identity"]), coded(&["Identity, "])].contains(&true));
+        assert!(coded(&["gzip"]) && coded(&["identity, br"]) && coded(&["identity", "zstd"]) && coded(&["snappy"]));
+    }
 }

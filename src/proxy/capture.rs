@@ -27,9 +27,10 @@ impl Copy {
         self.size.truncated |= part.len() < data.len();
     }
 
-    /// The copy without tokens. In a compressed body none can be seen; the recorder removes them when it has decoded it.
-    fn into_redacted(mut self, coding: Option<&str>) -> (Bytes, BodySize) {
-        if coding.is_none() {
+    /// The copy without tokens. In a coded body none can be seen; the recorder removes them when it has decoded it, which is
+    /// before the spool.
+    fn into_redacted(mut self, is_coded: bool) -> (Bytes, BodySize) {
+        if !is_coded {
             redact::body(&mut self.kept);
         }
         (Bytes::from(self.kept), self.size)
@@ -47,8 +48,8 @@ struct Draft {
 
 impl Draft {
     fn finish(self, ending: Ending) -> Exchange {
-        let (request_body, request_size) = self.request.into_redacted(self.head.request_header("content-encoding"));
-        let (response_body, response_size) = self.response.into_redacted(self.head.response_header("content-encoding"));
+        let (request_body, request_size) = self.request.into_redacted(self.head.request_is_coded());
+        let (response_body, response_size) = self.response.into_redacted(self.head.response_is_coded());
         let micros = |later: Instant| u64::try_from((later - self.begun).as_micros()).unwrap_or(u64::MAX);
         let timings = Timings {
             started_at: self.head.timings.started_at,

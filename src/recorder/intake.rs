@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::understanding::{understand, without_content};
 use crate::config::{Capture, Content, Live};
-use crate::exchange::{Exchange, Head};
+use crate::exchange::Exchange;
 use crate::spool::{Ack, Spool, Spooled};
 
 /// The recorder's front: an exchange given to it is on its way to the disk.
@@ -39,7 +39,8 @@ impl Intake {
     /// Queues the exchange; the answer comes when it is safe from a crash of this process. Never blocks within a runtime.
     pub fn submit(&self, exchange: Exchange) -> Ack {
         let capture = self.live.current().settings.capture.clone();
-        if capture.content == Content::Full && !is_coded(&exchange.head) {
+        let is_coded = exchange.head.request_is_coded() || exchange.head.response_is_coded();
+        if capture.content == Content::Full && !is_coded {
             return self.spool.append(exchange);
         }
         let (ack, place) = self.spool.place(&exchange);
@@ -73,12 +74,4 @@ fn understood(exchange: Exchange, capture: &Capture) -> Spooled {
         Content::Metadata => without_content(understanding),
     };
     Spooled::Understood(Box::new((exchange.head, understanding)))
-}
-
-fn is_coded(head: &Head) -> bool {
-    let is_coding = |coding: &str| !coding.trim().is_empty() && !coding.trim().eq_ignore_ascii_case("identity");
-    [head.request_header("content-encoding"), head.response_header("content-encoding")]
-        .into_iter()
-        .flatten()
-        .any(is_coding)
 }
