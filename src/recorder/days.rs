@@ -77,15 +77,15 @@ impl DayFiles {
         Ok(Day { usage: self.store.day(date)?, changed: true })
     }
 
-    /// Writes what has changed, if it is time.
-    pub fn write_if_due(&mut self) {
-        if Instant::now() >= self.next && self.days.values().any(|day| day.changed) {
-            let begun = Instant::now();
-            if let Err(error) = self.write() {
-                tracing::error!(%error, "a day file could not be written; trying again");
-            }
-            self.next = Instant::now() + PAUSE.max(begun.elapsed() * SHARE);
+    /// Writes what has changed, if it is time. What cannot be written is tried again next time.
+    pub fn write_if_due(&mut self) -> Option<Result<(), FileError>> {
+        let begun = Instant::now();
+        if begun < self.next || !self.days.values().any(|day| day.changed) {
+            return None;
         }
+        let written = self.write();
+        self.next = Instant::now() + PAUSE.max(begun.elapsed() * SHARE);
+        Some(written)
     }
 
     /// Writes what has changed now.
@@ -113,4 +113,65 @@ impl DayFiles {
 /// [`FileError`]; the file before stays.
 pub(super) fn write_day(files: &RecordFiles, date: NaiveDate, usage: &DayUsage) -> Result<(), FileError> {
     files.replace_day_file(&format!("copilot-usage_{date}.json"), &usage.to_json()).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{FILE_NAME, SqliteStore};
+    use crate::usage::sample::{chat, completion, noon};
+
+    fn day_files(folder: &std::path::Path) -> (Arc<SqliteStore>, DayFiles) {
+        let store = Arc::new(SqliteStore::open(&folder.join(FILE_NAME)).unwrap());
+        let files = RecordFiles::open(folder).unwrap();
+        (Arc::clone(&store), DayFiles::new(store, files))
+    }
+
+    fn file(folder: &std::path::Path, date: NaiveDate) -> serde_json::Value {
+        let text = std::fs::read_to_string(folder.join(format!("metrics/copilot-usage_{date}.json"))).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_day_of_ten_thousand_users_has_them_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, mut days) = day_files(folder.path());
+        let events: Vec<_> = (0..10_000).map(|number| completion(number, &format!("user{number}"))).collect();
+        store.insert(&events).unwrap();
+        days.catch_up().unwrap();
+        let late = [chat(10_000, "user7")];
+        let new = store.insert(&late).unwrap();
+        days.add(&late, &new).unwrap();
+        days.write().unwrap();
+        let day = file(folder.path(), noon().date_naive());
+        assert_eq!(day["usage"].as_object().unwrap().len(), 10_000);
+        assert_eq!((&day["total_completions_count"], &day["total_chat_turns"]), (&10_000.into(), &1.into()));
+        assert_eq!(
+            (&day["usage"]["user7"]["completions_count"], &day["usage"]["user7"]["chat_turns"]),
+            (&1.into(), &1.into())
+        );
+    }
+
+    #[test]
+    fn an_event_counts_once_whether_its_day_was_known_or_not_and_however_often_it_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, mut days) = day_files(folder.path());
+        let next_day = |number| {
+            let event = completion(number, "ada");
+            UsageEvent { ended_at: event.ended_at + chrono::TimeDelta::days(1), ..event }
+        };
+        // The second day is met in the middle of a batch whose first day is known.
+        for batch in
+            [vec![completion(1, "ada")], vec![completion(2, "ada"), next_day(3), completion(4, "ada"), next_day(5)]]
+        {
+            for _ in 0..2 {
+                let new = store.insert(&batch).unwrap();
+                days.add(&batch, &new).unwrap();
+            }
+        }
+        days.write().unwrap();
+        let first = noon().date_naive();
+        assert_eq!(file(folder.path(), first)["total_completions_count"], 3);
+        assert_eq!(file(folder.path(), first + chrono::Days::new(1))["total_completions_count"], 2);
+    }
 }

@@ -188,7 +188,60 @@ fn holds(path: &Path, id: ExchangeId) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+
     use super::*;
+    use crate::copilot::{classify, understand};
+    use crate::exchange::{BodySize, Ending, Exchange, Head, Timings};
+
+    const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    /// A record of one and the same microsecond, user and client.
+    fn record() -> Record {
+        let at = DateTime::from_timestamp_micros(1_735_524_794_189_603).unwrap();
+        let head = Head {
+            id: ExchangeId::now(),
+            user: "octocat".to_owned(),
+            client: CLIENT,
+            method: "POST".to_owned(),
+            url: "https://api.example.com/chat/completions".to_owned(),
+            request_headers: vec![("editor-version".to_owned(), "vscode/1.96.2".to_owned())],
+            request_size: BodySize::default(),
+            response: None,
+            response_size: BodySize::default(),
+            ending: Ending::Completed,
+            timings: Timings { started_at: at, ended_at: at, first_byte_us: None, duration_us: 1 },
+        };
+        let exchange = Exchange { head, request_body: bytes::Bytes::new(), response_body: bytes::Bytes::new() };
+        let understanding = understand(&exchange, 0);
+        let verdict = classify(&understanding.facts, false);
+        Record::new(&exchange.head, understanding, &verdict)
+    }
+
+    #[test]
+    fn another_exchange_of_the_same_name_gets_a_number_and_the_same_one_its_own_file_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = RecordFiles::open(folder.path()).unwrap();
+        let records = [record(), record(), record()];
+        let written: Vec<_> = records.iter().map(|record| files.write(record, CLIENT).unwrap()).collect();
+        let names: Vec<_> = written.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+        let stem = "2024-12-30T02-13-14.189603_unknown_127.0.0.1_vscode-1.96.2";
+        assert_eq!(names, [format!("{stem}.json"), format!("{stem}-2.json"), format!("{stem}-3.json")]);
+        for (record, path) in records.iter().zip(&written) {
+            assert_eq!(&files.write(record, CLIENT).unwrap(), path);
+            assert!(holds(path, record.id));
+        }
+        assert_eq!(fs::read_dir(files.unfinished()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_an_earlier_run_left_unfinished_is_swept_at_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = RecordFiles::open(folder.path()).unwrap();
+        fs::write(files.unfinished().join("half"), "{").unwrap();
+        let files = RecordFiles::open(folder.path()).unwrap();
+        assert_eq!(fs::read_dir(files.unfinished()).unwrap().count(), 0);
+    }
 
     #[test]
     fn a_clients_text_cannot_leave_the_folder() {

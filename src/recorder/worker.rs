@@ -3,7 +3,7 @@
 //! A batch that meets a fault of the disk or the store is done again from its beginning after a pause, for as long as it
 //! takes; meanwhile the spool grows on disk, and `/readyz` says why. Recovery needs no hand.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -43,11 +43,16 @@ enum Fault {
     Record(#[from] RecordError),
 }
 
+/// What may be held up: the work on batches, and the day files behind it.
+const RECORDS: &str = "records";
+const DAY_FILES: &str = "the day file";
+
 /// What the thread tells the outside.
 #[derive(Debug, Default)]
 struct Progress {
     stop: AtomicBool,
-    fault: Mutex<Option<String>>,
+    /// What is held up, and by what.
+    faults: Mutex<BTreeMap<&'static str, String>>,
 }
 
 /// The running recorder. Dropping it stops it.
@@ -65,7 +70,9 @@ impl RunningRecorder {
                 "the recorder ended by a fault of its own; exchanges wait in the spool for a restart".to_owned(),
             );
         }
-        self.progress.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let faults = self.progress.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let told: Vec<_> = faults.iter().map(|(what, fault)| format!("{what} cannot be written: {fault}")).collect();
+        (!told.is_empty()).then(|| told.join("; "))
     }
 
     /// Finishes what is in the spool (closed before) as far as that works at once, writes the day files and ends.
@@ -115,14 +122,16 @@ impl Recorder {
     }
 
     fn run(mut self) {
-        self.attempt("the day files", |recorder| Ok(recorder.days.catch_up()?));
+        self.attempt(|recorder| Ok(recorder.days.catch_up()?));
         let mut reader = self.spool.reader();
         while let Some(batch) = self.next(&mut reader) {
-            if !batch.is_empty() && !self.attempt("a batch", |recorder| recorder.record(&batch)) {
+            if !batch.is_empty() && !self.attempt(|recorder| recorder.record(&batch)) {
                 break;
             }
             self.spool.settle(batch.into_iter().map(|entry| entry.token));
-            self.days.write_if_due();
+            if let Some(written) = self.days.write_if_due() {
+                self.report(DAY_FILES, written.err().map(|error| error.to_string()));
+            }
         }
         if let Err(error) = self.days.write() {
             tracing::error!(%error, "a day file could not be written; the next start writes it");
@@ -135,7 +144,7 @@ impl Recorder {
             Ok(batch) => Some(batch),
             Err(SpoolError::Closed) => None,
             Err(error) => {
-                self.report(Some(error.to_string()));
+                self.report(RECORDS, Some(error.to_string()));
                 std::thread::sleep(RETRY.0);
                 (!self.stopping()).then(Vec::new)
             }
@@ -143,15 +152,15 @@ impl Recorder {
     }
 
     /// Does the work, again and again if need be. False where it was given up because of the end of the program.
-    fn attempt(&mut self, what: &str, mut work: impl FnMut(&mut Self) -> Result<(), Fault>) -> bool {
+    fn attempt(&mut self, mut work: impl FnMut(&mut Self) -> Result<(), Fault>) -> bool {
         let mut pause = RETRY.0;
         loop {
             match work(self) {
                 Ok(()) => {
-                    self.report(None);
+                    self.report(RECORDS, None);
                     return true;
                 }
-                Err(fault) => self.report(Some(format!("{what} cannot be recorded: {fault}"))),
+                Err(fault) => self.report(RECORDS, Some(fault.to_string())),
             }
             if self.stopping() {
                 return false;
@@ -166,14 +175,20 @@ impl Recorder {
     }
 
     /// Keeps the present fault for `/readyz`; the log has each change of it once.
-    fn report(&self, fault: Option<String>) {
-        let mut known = self.progress.fault.lock().unwrap_or_else(PoisonError::into_inner);
-        if *known != fault {
-            match &fault {
-                Some(fault) => tracing::error!(%fault, "the recorder is held up; exchanges wait in the spool"),
-                None => tracing::info!("the recorder goes on"),
+    fn report(&self, what: &'static str, fault: Option<String>) {
+        let mut known = self.progress.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.get(what) == fault.as_ref() {
+            return;
+        }
+        match fault {
+            Some(fault) => {
+                tracing::error!(what, %fault, "the recorder is held up; it tries again by itself");
+                known.insert(what, fault);
             }
-            *known = fault;
+            None => {
+                tracing::info!(what, "the recorder goes on");
+                known.remove(what);
+            }
         }
     }
 
