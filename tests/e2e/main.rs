@@ -13,10 +13,17 @@
 mod support;
 
 mod admission;
+mod asking;
 mod capture;
+mod commands;
 mod crash;
 mod destinations;
+mod held_up;
 mod lifecycle;
+mod malformed;
+mod metadata;
+mod midnight;
+mod noise;
 mod onboarding;
 mod recording;
 mod secrets;

@@ -171,7 +171,7 @@ impl Copilens {
         let mut child = command.spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         keep(child.stderr.take().unwrap(), Arc::clone(&log));
-        let line = first_line(child.stdout.take().unwrap());
+        let line = first_line(child.stdout.take().unwrap(), Arc::clone(&log));
         let address = |name: &str| {
             let part = line.split_whitespace().find_map(|part| part.strip_prefix(name));
             part.unwrap_or_else(|| panic!("{line:?}; log: {}", log.lock().unwrap())).parse().unwrap()
@@ -180,6 +180,7 @@ impl Copilens {
         Self { site, proxy, admin, child, log }
     }
 
+    /// All that it wrote, to standard output and standard error.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
@@ -215,6 +216,25 @@ impl Copilens {
 
     pub async fn tunnel(&self, name: &str, host: &str, alpn: Alpn) -> Connection {
         self.client(name).tunnel(host, 443, alpn).await.unwrap()
+    }
+
+    /// What the admin listener answers to a GET.
+    pub async fn admin(&self, path: &str) -> (u16, String) {
+        let connection = copilens::sim::client::direct_plain(self.admin, "localhost").await.unwrap();
+        let mut reply = connection.send(Request::get(path).body(Bytes::new()).unwrap()).await.unwrap();
+        (reply.status().as_u16(), String::from_utf8(reply.bytes().await.unwrap().to_vec()).unwrap())
+    }
+
+    /// Waits until `/readyz` answers so, and gives its text.
+    pub async fn wait_for_readyz(&self, status: u16) -> String {
+        let begun = Instant::now();
+        loop {
+            match self.admin("/readyz").await {
+                (found, text) if found == status => return text,
+                (_, text) => assert!(begun.elapsed() < PATIENCE, "/readyz is not {status}: {text}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Record files of a user and kind, by name.
@@ -292,15 +312,16 @@ fn keep(mut from: impl Read + Send + 'static, log: Arc<Mutex<String>>) {
     });
 }
 
-fn first_line(stdout: impl Read + Send + 'static) -> String {
+fn first_line(stdout: impl Read + Send + 'static, log: Arc<Mutex<String>>) -> String {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         let mut stdout = BufReader::new(stdout);
         let mut line = String::new();
         let _ = stdout.read_line(&mut line);
+        log.lock().unwrap().push_str(&line);
         let _ = sender.send(line);
         // Keeps the pipe open for as long as the process writes to it.
-        let _ = std::io::copy(&mut stdout, &mut std::io::sink());
+        keep(stdout, log);
     });
     receiver.recv_timeout(PATIENCE).unwrap_or_default()
 }

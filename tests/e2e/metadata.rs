@@ -1,0 +1,139 @@
+//! `capture.content = "metadata"`: everything is recorded and counted, and no prompt or answer touches the disk.
+
+use std::fs;
+use std::path::Path;
+
+use copilens::sim::copilot::control;
+use copilens::sim::tls::Alpn;
+use serde_json::{Value, json};
+
+use crate::asking::{Ask, fresh_id};
+use crate::support::{Copilens, Site, Upstream, files_in, wait_until};
+
+/// Files below that hold the text.
+fn files_with(folder: &Path, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for path in files_in(folder) {
+        if path.is_dir() {
+            found.extend(files_with(&path, text));
+        } else if memchr::memmem::find(&fs::read(&path).unwrap(), text.as_bytes()).is_some() {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
+
+/// What the model says, to be found in an answer.
+fn said(body: &[u8]) -> String {
+    let text = std::str::from_utf8(body).unwrap();
+    let events = text.lines().filter_map(|line| line.strip_prefix("data: {")).map(|json| format!("{{{json}"));
+    let texts = events.filter_map(|event| {
+        let event: Value = serde_json::from_str(&event).unwrap();
+        let choice = &event["choices"][0];
+        Some(choice["text"].as_str().or(choice["delta"]["content"].as_str())?.to_owned())
+    });
+    texts.max_by_key(String::len).unwrap()
+}
+
+/// Sends a completion and a chat; gives the texts that must not be found anywhere.
+async fn talk(copilens: &Copilens, adjust: impl Fn(Ask) -> Ask) -> Vec<String> {
+    let mut secret = Vec::new();
+    for ask in [Ask::completion(), Ask::chat()] {
+        let canary = format!("canary-{}", fresh_id());
+        // One event of text, so that the answer is found whole.
+        let ask = adjust(ask.prompt(&canary).with(control::EVENTS, "1"));
+        let (status, body) = ask.finish(&copilens.tunnel("alice", ask.host, Alpn::Http2).await).await;
+        assert_eq!(status, 200);
+        secret.push(canary);
+        if std::str::from_utf8(&body).is_ok() {
+            let said = said(&body);
+            assert!(said.len() > 15, "{said:?} could be anywhere");
+            secret.push(serde_json::to_string(&said).unwrap().trim_matches('"').to_owned());
+        }
+    }
+    secret
+}
+
+fn spooled(copilens: &Copilens) -> u64 {
+    let files = files_in(&copilens.site.path("logs/spool"));
+    files.iter().map(|path| path.metadata().unwrap().len()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_prompt_and_no_answer_touches_the_disk() {
+    let upstream = Upstream::start().await;
+    let site = Site::new(&upstream).set("capture.content", "\"metadata\"");
+    // The recorder cannot write, so that what was spooled stays there to be looked at.
+    fs::create_dir(site.path("logs")).unwrap();
+    fs::write(site.path("logs/usage"), "in the way").unwrap();
+    let copilens = Copilens::start_with(site, |command| {
+        command.env("RUST_LOG", "trace");
+    });
+    let mut secret = talk(&copilens, |ask| ask).await;
+    secret.extend(talk(&copilens, |ask| ask.with(control::ENCODING, "gzip")).await);
+    wait_until("the recorder's complaint", || copilens.log().contains("the recorder is held up").then_some(()));
+    assert!(spooled(&copilens) > 4000, "everything waits in the spool");
+    let nowhere = |copilens: &Copilens| {
+        for text in &secret {
+            assert_eq!(files_with(&copilens.site.path(""), text), Vec::<String>::new(), "{text}");
+            assert!(!copilens.log().contains(text.as_str()), "{text} is in the log");
+        }
+    };
+    nowhere(&copilens);
+
+    fs::remove_file(copilens.site.path("logs/usage")).unwrap();
+    let records = [copilens.wait_for_records("alice", "completions", 2), copilens.wait_for_records("alice", "chat", 2)];
+    for record in records.concat() {
+        assert_eq!((&record["request"]["content"], &record["response"]["content"]), (&Value::Null, &json!([])));
+        assert_eq!(
+            (&record["class"], &record["streamed"], &record["outcome"]),
+            (&json!("turn"), &json!(true), &json!("completed"))
+        );
+        assert!(record["tokens"]["output"].as_u64().unwrap() > 0, "{record}");
+        assert!(record["bytes"]["response"].as_u64().unwrap() > 100, "{record}");
+        assert_eq!(record["request"]["headers"]["editor-version"], "vscode/1.96.2");
+    }
+    let day = copilens.wait_for_day(|day| day["total_completions_count"] == 2 && day["total_chat_turns"] == 2);
+    assert_eq!(day["usage"]["alice"]["completions"], json!({"vscode-1.96.2": {"python": 2}}));
+    nowhere(&copilens);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn noise_is_known_as_noise_without_its_texts() {
+    let upstream = Upstream::start().await;
+    let copilens =
+        Site::new(&upstream).set("capture.content", "\"metadata\"").set("capture.noise", "\"record\"").start();
+    for ask in [Ask::chat().field("stop", json!([";"])), Ask::completion().with(control::EVENTS, "0")] {
+        ask.finish(&copilens.tunnel("alice", ask.host, Alpn::Http1).await).await;
+    }
+    assert_eq!(copilens.wait_for_records("alice", "chat", 1)[0]["reason"], "stop_field");
+    assert_eq!(copilens.wait_for_records("alice", "completions", 1)[0]["reason"], "empty_completion");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_metadata_record_is_rebuilt_like_any_other() {
+    let upstream = Upstream::start().await;
+    let copilens = Site::new(&upstream).set("capture.content", "\"metadata\"").start();
+    talk(&copilens, |ask| ask).await;
+    copilens.wait_for_day(|day| day["total_completions_count"] == 1 && day["total_chat_turns"] == 1);
+    let (_, site) = copilens.stop();
+    let day = files_in(&site.path("logs/metrics")).remove(0);
+    let before = fs::read_to_string(&day).unwrap();
+    fs::remove_file(site.path("logs/usage.sqlite3")).unwrap();
+    site.stdout(&["rebuild"]);
+    assert_eq!(fs::read_to_string(&day).unwrap(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_setting_follows_a_reload_and_binds_what_still_waits() {
+    let upstream = Upstream::start().await;
+    let site = Site::new(&upstream);
+    fs::create_dir(site.path("logs")).unwrap();
+    fs::write(site.path("logs/usage"), "in the way").unwrap();
+    let mut copilens = site.start();
+    talk(&copilens, |ask| ask).await;
+    copilens.reload(|site| site.change("capture.content", "\"metadata\""));
+    fs::remove_file(copilens.site.path("logs/usage")).unwrap();
+    let record = copilens.wait_for_records("alice", "completions", 1).remove(0);
+    assert_eq!(record["request"]["content"], Value::Null);
+}
