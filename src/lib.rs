@@ -47,7 +47,7 @@
 //! |---|---|
 //! | [`cli`] | arguments, terminal, exit codes |
 //! | [`app`] | how the parts are put together, started and drained |
-//! | [`proxy`], [`admin`] | sockets, TLS and HTTP; the pages (`proxy` shows `admin`'s install page) |
+//! | [`proxy`], [`admin`] | sockets, TLS and HTTP; the pages |
 //! | [`recorder`] | what becomes of a captured exchange; the layout of record files |
 //! | [`spool`], [`store`], [`certs`] | one kind of file each: queue, usage events, CA |
 //! | [`config`], [`identity`] | settings and allowlist, hot reload; names and passwords (`config` builds on `identity`) |

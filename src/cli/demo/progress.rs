@@ -70,7 +70,7 @@ impl Progress {
 
     /// The last line: all that was done.
     pub(super) fn finish(&self, sent: Tally) {
-        let line = format!("{} everybody has gone home", counted(&[sent]));
+        let line = format!("{} all done", counted(&[sent]));
         match &self.bar {
             Some(bar) => {
                 bar.abandon_with_message(line);
@@ -105,7 +105,7 @@ fn counted(tallies: &[Tally]) -> String {
 
 fn new_bar(length: Duration) -> ProgressBar {
     let bar = ProgressBar::new(length.as_millis() as u64);
-    let style = ProgressStyle::with_template("{elapsed:>4} {bar:16.green} {wide_msg}");
+    let style = ProgressStyle::with_template("{elapsed:>4} {bar:12.green} {wide_msg}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸ "));
     bar.enable_steady_tick(TICK);
     bar
