@@ -93,7 +93,7 @@ impl Handler {
         headers::take_host_from_uri(&mut request);
         let intercepted = route == Route::Intercept;
         let sender = Sender { user: guest.name(), client: client.ip(), origin: &origin, intercepted };
-        if headers::asks_for_upgrade(&request) {
+        if headers::asks_for_websocket(&request) {
             websocket::upgrade(&self.context, sender, request).await
         } else {
             forward(&self.context, sender, request).await

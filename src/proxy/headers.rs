@@ -63,9 +63,14 @@ fn collect(fields: impl Iterator<Item = (HeaderName, HeaderValue)>, capacity: us
     headers
 }
 
-/// Whether a request asks for another protocol on its connection (RFC 9110 section 7.8), as WebSockets do.
-pub(crate) fn asks_for_upgrade<B>(request: &Request<B>) -> bool {
-    request.headers().contains_key(UPGRADE) && named_by_connection(request.headers()).contains(&UPGRADE)
+/// Whether a request begins a WebSocket (RFC 6455 section 4.1). Any other upgrade is left out, as RFC 9110 section 7.8 lets a
+/// server do: what is spoken after it could not be understood.
+pub(crate) fn asks_for_websocket<B>(request: &Request<B>) -> bool {
+    let mut protocols = request.headers().get_all(UPGRADE).iter();
+    let is_websocket = |protocol: &HeaderValue| protocol.as_bytes().eq_ignore_ascii_case(b"websocket");
+    protocols.next().is_some_and(is_websocket)
+        && protocols.next().is_none()
+        && named_by_connection(request.headers()).contains(&UPGRADE)
 }
 
 /// Makes an absolute-form request name the host of its URL alone: what was vetted, whatever `Host` says (RFC 9112 section
@@ -179,6 +184,19 @@ mod tests {
         let mut without = map(&[("te", "gzip")]);
         strip_request(&mut without);
         assert!(without.is_empty());
+    }
+
+    #[test]
+    fn only_a_websocket_is_an_upgrade() {
+        let asks = |upgrade: &'static str, connection: &'static str| {
+            let mut request = Request::get("/").body(()).unwrap();
+            *request.headers_mut() = map(&[("connection", connection), ("upgrade", upgrade)]);
+            asks_for_websocket(&request)
+        };
+        assert!(asks("WebSocket", "keep-alive, Upgrade"));
+        assert!(!asks("websocket", "keep-alive"));
+        assert!(!asks("h2c", "Upgrade"));
+        assert!(!asks("h2c, websocket", "Upgrade"));
     }
 
     #[test]

@@ -137,7 +137,7 @@ async fn serve_request(context: &Arc<Context>, tunnel: &Tunnel, request: Request
     let (user, client, origin) = (tunnel.guest.name(), tunnel.client.ip(), &tunnel.origin);
     let sender = Sender { user, client, origin, intercepted: true };
     let request = request.map(Body::from);
-    if headers::asks_for_upgrade(&request) {
+    if headers::asks_for_websocket(&request) {
         Box::pin(websocket::upgrade(context, sender, request)).await
     } else {
         Box::pin(forward(context, sender, request)).await
