@@ -114,7 +114,7 @@ impl LogFolder {
             let path = path.to_owned();
             move |source| StartError::Io { path, source }
         };
-        crate::recorder::create_folder(log_dir)?;
+        secret_file::create_folder(log_dir).map_err(failed(log_dir))?;
         let path = log_dir.join(LOCK_FILE);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::certificate::CaCertificate;
 use super::{CaError, key_file};
+use crate::identity::secret_file;
 
 /// Name of the certificate's file in `certs.dir`.
 pub const CERTIFICATE_FILE: &str = "ca.pem";
@@ -64,7 +65,7 @@ impl CaFiles {
 
     fn create(dir: &Path) -> Result<Self, CaError> {
         let (key, certificate) = generate().map_err(|error| CaError::Generate(error.to_string()))?;
-        key_file::create_private_dir(dir)?;
+        secret_file::create_folder(dir).map_err(|source| CaError::Create { path: dir.to_owned(), source })?;
         key_file::write_new(&dir.join(KEY_FILE), &key.serialize_pem(), true)?;
         key_file::write_new(&dir.join(CERTIFICATE_FILE), &certificate.pem(), false)?;
         Ok(Self { created: true, ..Self::open(dir)? })

@@ -1,6 +1,6 @@
 //! The CA's key on disk: made readable for its owner alone from the first byte, and refused when others can read it.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -9,15 +9,6 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::CaError;
-
-/// Makes the folder and its parents, open to the owner alone; one that exists is left as it is.
-pub(super) fn create_private_dir(dir: &Path) -> Result<(), CaError> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir).map_err(|source| CaError::Create { path: dir.to_owned(), source })
-}
 
 /// Writes a new file, readable by its owner alone when `private`; never over an existing one.
 pub(super) fn write_new(path: &Path, content: &str, private: bool) -> Result<(), CaError> {

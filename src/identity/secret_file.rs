@@ -65,6 +65,18 @@ fn refuse_exposed(_path: &Path) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Makes a folder and its parents, for their owner alone (mode 0700); one that is there stays as it is.
+///
+/// # Errors
+/// What the system says.
+pub fn create_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
 /// Makes a secret file, with its parent folders, for its owner alone (mode 0600). It appears whole or not at all, and an
 /// existing file is left as it is.
 ///

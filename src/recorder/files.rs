@@ -3,7 +3,7 @@
 //! `usage/<user>/<kind>/<UTC time>_<machine id>_<client address>_<editor-version>.json`, the legacy add-on's names. Only
 //! the user's name, which is safe by its type, is taken as it is; what a client sent is reduced to `[A-Za-z0-9._-]`.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use tempfile::NamedTempFile;
 
 use super::record::Record;
 use crate::exchange::ExchangeId;
-use crate::identity::{NameError, UserName};
+use crate::identity::{NameError, UserName, secret_file};
 
 /// Longest part of a file name that a client decides.
 const MAX_PART: usize = 64;
@@ -140,16 +140,9 @@ impl RecordFiles {
     }
 }
 
-/// Makes the folder and its parents, for the owner alone.
-pub fn create_folder(path: &Path) -> Result<(), FileError> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt;
-        builder.mode(0o700);
-    }
-    builder.create(path).map_err(failed(path))
+/// Makes a folder and its parents, for the owner alone.
+fn create_folder(path: &Path) -> Result<(), FileError> {
+    secret_file::create_folder(path).map_err(failed(path))
 }
 
 fn file_stem(record: &Record, client: IpAddr) -> String {

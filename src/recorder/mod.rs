@@ -21,7 +21,7 @@ mod understanding;
 mod worker;
 
 pub use days::DayFiles;
-pub use files::{FileError, RecordFiles, create_folder};
+pub use files::{FileError, RecordFiles};
 pub use intake::Intake;
 pub use rebuild::{RebuildError, Rebuilt, rebuild};
 pub use record::Record;

@@ -41,6 +41,7 @@ pub use ledger::Token;
 pub use reader::{Entry, Reader};
 
 use crate::exchange::Exchange;
+use crate::identity::secret_file::create_folder;
 use ledger::{Ledger, Retired};
 use segment::{Scan, Seq, Tail};
 use shared::{Pending, Sender, Shared};
@@ -98,7 +99,7 @@ impl Spool {
     /// # Errors
     /// Where the folder cannot be created, read or written, or the threads cannot be started.
     pub fn open(dir: &Path, options: Options) -> Result<Self, SpoolError> {
-        segment::create_folder(dir).map_err(|error| SpoolError::open(dir, error))?;
+        create_folder(dir).map_err(|error| SpoolError::open(dir, error))?;
         let found = segment::list(dir).map_err(|error| SpoolError::open(dir, error))?;
         let (last, mut ledger, mut empty) = (found.last().copied(), Ledger::default(), Vec::new());
         for seq in found {

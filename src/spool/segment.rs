@@ -5,7 +5,7 @@
 //! (the frame's head is right, its payload ends early) from damage (the frame's head is wrong), and lets the reader step
 //! over a payload that is damaged.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -51,15 +51,6 @@ pub(super) fn list(dir: &Path) -> io::Result<Vec<Seq>> {
     }
     found.sort_unstable();
     Ok(found)
-}
-
-/// Creates `dir` and its parents, for the owner only.
-pub(super) fn create_folder(dir: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir)
 }
 
 /// Creates the segment `seq` with its header, for the owner only; leaves no file behind on failure.

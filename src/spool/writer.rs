@@ -12,6 +12,7 @@ use chrono::Utc;
 use super::SpoolError;
 use super::segment::{self, HEADER_BYTES, Seq};
 use super::shared::{Pending, Sender, Shared, StopGuard};
+use crate::identity::secret_file::create_folder;
 
 /// What the batch buffer keeps of its memory between batches.
 const BUFFER_KEPT: usize = 4 << 20;
@@ -132,7 +133,7 @@ impl Writer {
         self.last = seq;
         let dir = &self.shared.dir;
         let created = segment::create(dir, seq).or_else(|error| match error.kind() {
-            io::ErrorKind::NotFound => segment::create_folder(dir).and_then(|()| segment::create(dir, seq)),
+            io::ErrorKind::NotFound => create_folder(dir).and_then(|()| segment::create(dir, seq)),
             _ => Err(error),
         });
         let file = created.map_err(|error| SpoolError::write(&self.shared.path(seq), error))?;
