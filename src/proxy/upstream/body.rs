@@ -12,6 +12,10 @@ use tokio::time::{Instant, Sleep};
 
 use super::pool::Lease;
 
+/// What came before a break has this long to be written to the client. Not told at once, because an HTTP/2 connection
+/// writes in a task of its own.
+const BEFORE_BREAK: Duration = Duration::from_millis(50);
+
 /// An answer's body. Dropping it before its end cancels the request upstream.
 pub(crate) struct AnswerBody {
     incoming: Incoming,
@@ -41,16 +45,18 @@ impl AnswerBody {
         }
     }
 
-    /// Tells of the error at the next poll: hyper throws away what it has not written yet when a body fails, and writes
-    /// it when a body is not ready.
-    fn poll_broken(
-        &mut self,
-        error: hudsucker::Error,
-        cx: &Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hudsucker::Error>>> {
+    /// Keeps the error back for a moment: hyper throws away what it has not written yet when a body fails, and a client
+    /// should get what it would have got from upstream itself.
+    fn break_off(&mut self, error: hudsucker::Error) {
         self.broken = Some(error);
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        self.alarm = Some(Box::pin(tokio::time::sleep(BEFORE_BREAK)));
+    }
+
+    fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hudsucker::Error>>> {
+        if let Some(alarm) = &mut self.alarm {
+            ready!(alarm.as_mut().poll(cx));
+        }
+        Poll::Ready(self.broken.take().map(Err))
     }
 
     /// Ready when upstream has been silent for too long.
@@ -71,8 +77,8 @@ impl Body for AnswerBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = &mut *self;
-        if let Some(error) = this.broken.take() {
-            return Poll::Ready(Some(Err(error)));
+        if this.broken.is_some() {
+            return this.poll_broken(cx);
         }
         let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) else {
             ready!(this.poll_silence(cx));
@@ -84,7 +90,10 @@ impl Body for AnswerBody {
             this.give_back();
         }
         match frame {
-            Some(Err(error)) => this.poll_broken(error.into(), cx),
+            Some(Err(error)) => {
+                this.break_off(error.into());
+                this.poll_broken(cx)
+            }
             Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
             None => Poll::Ready(None),
         }
