@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use copilens::sim::client::Connection;
+use copilens::sim::client::{Connection, Reply};
 use copilens::sim::copilot::{FakeOptions, control};
 use copilens::sim::tls::Alpn;
 use serde_json::{Value, json};
 
 use crate::asking::{Ask, fresh_id};
-use crate::support::{Copilens, Site, Upstream, files_in, json};
+use crate::support::{CHAT_HOST, Copilens, Site, Upstream, files_in, json};
 
 /// Kills in one run of the test.
 const ROUNDS: usize = 8;
@@ -160,6 +160,46 @@ async fn what_clients_saw_finish_survives_kill_9_once_each() {
     let before = counted(&site);
     site.stdout(&["rebuild"]);
     assert_eq!(counted(&site), before);
+}
+
+/// So large that it takes the disk longer than the client to have it.
+fn long_prompt() -> String {
+    format!("canary-{} {}", fresh_id(), "x".repeat(12 << 20))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_an_answer_waits_until_its_copy_is_safe() {
+    let upstream = Upstream::start().await;
+    let mut site = Site::new(&upstream).set("capture.commit_timeout_ms", "60000");
+    let asks: [fn() -> Ask; 4] = [
+        Ask::chat,
+        || Ask::chat().whole(),
+        || Ask::chat().with(control::ENCODING, "gzip"),
+        || Ask::chat().with(control::BODY_SIZE, "0"),
+    ];
+    let mut finished = 0;
+    for alpn in [Alpn::Http1, Alpn::Http2] {
+        for ask in asks {
+            let copilens = site.start();
+            let connection = copilens.tunnel("alice", CHAT_HOST, alpn).await;
+            let mut reply = ask().prompt(&long_prompt()).send(&connection).await;
+            read_to_the_last_event(&mut reply).await;
+            finished += 1;
+            site = copilens.kill();
+            let copilens = site.start();
+            copilens.wait_for_records("alice", "chat", finished);
+            site = copilens.stop().1;
+        }
+    }
+}
+
+/// Reads no further than a client needs to that has its answer then.
+async fn read_to_the_last_event(reply: &mut Reply) {
+    while let Some(chunk) = reply.chunk().await.unwrap() {
+        if chunk.ends_with(b"data: [DONE]\n\n") {
+            return;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

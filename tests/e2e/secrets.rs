@@ -136,17 +136,18 @@ fn asks() -> Vec<Ask> {
         Ask::chat().with("authorization", &format!("Bearer {COPILOT_TOKEN}")),
         Ask::chat().with("authorization", &format!("token {GITHUB_TOKEN}")).with("x-note", GITHUB_TOKEN),
         Ask::chat().with("cookie", &format!("session={COOKIE}")).with("x-api-key", COOKIE),
+        Ask::chat().with("proxy-authorization", &format!("Basic {COOKIE}")),
         Ask::chat().query(&format!("api-version=1&access_token={QUERY_TOKEN}&sig={QUERY_TOKEN}")),
         Ask::chat().prompt(&said).field("client_secret", BODY_TOKEN),
         Ask::chat().body(stored(&coded)).with("content-encoding", "gzip"),
     ]
 }
 
-/// Answers every request with a cookie and a token, plain on the first connection and coded on all others.
+/// Answers every request with a cookie and a token, coded on every other connection.
 async fn origin(authority: &TestAuthority, asks: &[Ask]) -> RawOrigin {
     let body = json!({"choices": [], "token": ANSWER_TOKEN}).to_string();
     let scripts = asks.iter().enumerate().map(|(number, ask)| {
-        let (coding, body) = match number {
+        let (coding, body) = match number % 2 {
             0 => ("identity", body.clone().into_bytes()),
             _ => ("gzip", stored(&body)),
         };
@@ -193,13 +194,13 @@ async fn what_clients_and_servers_send_in_confidence_is_nowhere() {
     let header = |index: usize, name: &str| records[index]["request"]["headers"].get(name).cloned();
     assert_eq!(header(0, "authorization"), Some(json!("Bearer [redacted];exp=1767225600;sku=business_seat")));
     assert_eq!(header(1, "authorization"), Some(json!("token [redacted]")));
-    assert_eq!((header(2, "cookie"), header(0, "proxy-authorization")), (None, None));
+    assert_eq!((header(2, "cookie"), header(3, "proxy-authorization")), (None, None));
     assert_eq!(records[0]["response"]["headers"].get("set-cookie"), None);
     assert!(
-        records[3]["request"]["url"].as_str().unwrap().contains("api-version=1&access_token=[redacted]&sig=[redacted]")
+        records[4]["request"]["url"].as_str().unwrap().contains("api-version=1&access_token=[redacted]&sig=[redacted]")
     );
-    assert_eq!(records[5]["request"]["content"]["access_token"], "*".repeat(CODED_TOKEN.len()));
-    assert_eq!(records[5]["response"]["content"][0]["token"], "*".repeat(ANSWER_TOKEN.len()));
+    assert_eq!(records[6]["request"]["content"]["access_token"], "*".repeat(CODED_TOKEN.len()));
+    assert_eq!(records[6]["response"]["content"][0]["token"], "*".repeat(ANSWER_TOKEN.len()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
