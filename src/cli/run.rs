@@ -44,20 +44,20 @@ fn announce(app: &App) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "listening proxy={} admin={}", app.proxy_address(), app.admin_address())?;
     out.flush()?;
-    let mut hints = io::stderr().lock();
-    if app.made_ca() {
-        writeln!(
-            hints,
-            "A certificate authority was made in {}: clients must trust it.",
-            app.settings().certs.dir.display()
-        )?;
-    }
-    writeln!(
-        hints,
-        "Settings for a user:  copilens env octocat   (users: {})",
-        app.settings().auth.allowlist.display()
-    )?;
-    writeln!(hints, "How to set up an IDE: http://{}/install", app.admin_address())
+    // In one piece, so that no line of the log comes between.
+    io::stderr().lock().write_all(hints(app).as_bytes())
+}
+
+fn hints(app: &App) -> String {
+    let settings = app.settings();
+    let made_ca =
+        format!("A certificate authority was made in {}: clients must trust it.\n", settings.certs.dir.display());
+    format!(
+        "{}Settings for a user:  copilens env octocat   (users: {})\nHow to set up an IDE: http://{}/install\n",
+        if app.made_ca() { &made_ca } else { "" },
+        settings.auth.allowlist.display(),
+        app.admin_address()
+    )
 }
 
 /// The signals that ask for the end.

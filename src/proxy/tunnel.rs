@@ -35,7 +35,7 @@ pub(crate) struct Tunnel {
     pub(crate) guest: Guest,
     pub(crate) client: SocketAddr,
     pub(crate) origin: Origin,
-    /// Cancelled when no further request is to be served.
+    /// Cancelled when no further request is to be served: with the whole proxy, or because the user was removed.
     pub(crate) closing: CancellationToken,
 }
 
@@ -102,7 +102,7 @@ async fn serve(context: Arc<Context>, tunnel: Arc<Tunnel>, stream: TlsStream<Upg
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = activity.silence(silence) => return,
-        () = closing(&context, &tunnel) => {
+        () = tunnel.closing.cancelled() => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = connection => ended,
@@ -112,13 +112,6 @@ async fn serve(context: Arc<Context>, tunnel: Arc<Tunnel>, stream: TlsStream<Upg
     };
     if let Err(error) = ended {
         tracing::debug!(host = %tunnel.origin, user = %tunnel.guest.name(), %error, "tunnel ended");
-    }
-}
-
-async fn closing(context: &Context, tunnel: &Tunnel) {
-    tokio::select! {
-        () = context.drain.cancelled() => {}
-        () = tunnel.closing.cancelled() => {}
     }
 }
 
