@@ -1,7 +1,9 @@
 //! `kill -9` at any moment: what a client saw finish is recorded once and counted once.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -12,7 +14,7 @@ use copilens::sim::tls::Alpn;
 use serde_json::{Value, json};
 
 use crate::asking::{Ask, fresh_id};
-use crate::support::{CHAT_HOST, Copilens, Site, Upstream, files_in, json};
+use crate::support::{CHAT_HOST, Copilens, Site, Upstream, files_in, json, wait_until};
 
 /// Kills in one run of the test.
 const ROUNDS: usize = 8;
@@ -202,14 +204,24 @@ async fn read_to_the_last_event(reply: &mut Reply) {
     }
 }
 
+/// Exit code and standard error of a command that might go on for ever.
+fn end_of(mut command: Command) -> (Option<i32>, String) {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let ended = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        wait_until("the end of the second instance", || child.try_wait().unwrap())
+    }));
+    let _ = child.kill();
+    let said = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
+    (ended.unwrap_or_else(|_| panic!("it went on: {said}")).code(), said)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_instance_names_the_first_and_a_killed_one_leaves_no_lock() {
     let upstream = Upstream::start().await;
     let copilens = Site::new(&upstream).start();
     for command in ["run", "rebuild"] {
-        let second = copilens.site.output(&[command]);
-        let said = String::from_utf8(second.stderr).unwrap();
-        assert_eq!(second.status.code(), Some(75), "{said}");
+        let (code, said) = end_of(copilens.site.command(&[command]));
+        assert_eq!(code, Some(75), "{said}");
         assert!(said.contains(&format!("process {}", copilens.pid())), "{said}");
     }
     assert_eq!(copilens.admin("/livez").await.0, 200);

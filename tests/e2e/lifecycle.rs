@@ -135,7 +135,7 @@ async fn a_second_signal_ends_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_longer_than_the_grace_is_cut_off_and_recorded() {
+async fn an_answer_longer_than_the_grace_is_cut_off() {
     let upstream = Upstream::start().await;
     let mut copilens = Site::new(&upstream).set("shutdown_grace", "\"1s\"").start();
     let tunnel = copilens.tunnel("alice", CHAT_HOST, Alpn::Http2).await;
