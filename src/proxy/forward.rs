@@ -126,7 +126,7 @@ async fn failed(
 pub(crate) fn refusal_for(error: &UpstreamError) -> Refusal {
     match error {
         UpstreamError::FirstByte => Refusal::GatewayTimeout,
-        UpstreamError::Broken(_) => Refusal::BadGateway,
+        UpstreamError::Broken(_) | UpstreamError::Unsent => Refusal::BadGateway,
         UpstreamError::Dial(error) if error.is_forbidden() => Refusal::Forbidden,
         UpstreamError::Dial(error) if error.is_timeout() => Refusal::GatewayTimeout,
         UpstreamError::Dial(_) => Refusal::BadGateway,

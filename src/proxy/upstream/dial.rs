@@ -9,7 +9,6 @@ use std::time::Duration;
 use http::header::{HOST, PROXY_AUTHORIZATION};
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::Empty;
-use hudsucker::Body;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ClientConfig;
@@ -19,7 +18,9 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
 
+use super::connection::{Http1, Http2};
 use super::pool::STREAMS_UNKNOWN;
 use crate::config::{Live, ParentProxy, Settings};
 use crate::proxy::target::{self, Origin, OwnListeners, ResolveError, VettedAddr};
@@ -36,9 +37,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// A connection with its HTTP handshake done.
 pub(super) enum Dialled {
-    Http1(http1::SendRequest<Body>),
-    /// With the number of streams that the peer allows, as it changes.
-    Http2(http2::SendRequest<Body>, watch::Receiver<usize>),
+    Http1(Http1),
+    Http2(Http2),
 }
 
 /// Why there is no connection.
@@ -117,13 +117,13 @@ impl Dialler {
     }
 
     /// A connection of its own that speaks HTTP/1.1, as an upgrade needs.
-    pub(super) async fn dial_http1(&self, origin: &Origin) -> Result<http1::SendRequest<Body>, DialError> {
+    pub(super) async fn dial_http1(&self, origin: &Origin) -> Result<Http1, DialError> {
         let loaded = self.live.current();
         let settings = &loaded.settings;
         let opened = timeout(settings.upstream.connect_timeout, self.open(settings, origin, false)).await;
         match opened.map_err(|_| DialError::Timeout(origin.to_string()))?? {
-            Dialled::Http1(sender) => Ok(sender),
-            Dialled::Http2(..) => Err(DialError::Abandoned),
+            Dialled::Http1(connection) => Ok(connection),
+            Dialled::Http2(_) => Err(DialError::Abandoned),
         }
     }
 
@@ -256,25 +256,33 @@ fn connect_request(parent: &ParentProxy, origin: &Origin) -> Request<Empty<bytes
 async fn handshake_http1(stream: Box<dyn Stream>) -> Result<Dialled, DialError> {
     let (mut sender, connection) =
         http1::Builder::new().preserve_header_case(true).handshake(TokioIo::new(stream)).await?;
+    let gone = CancellationToken::new();
+    let over = gone.clone().drop_guard();
     tokio::spawn(async move {
+        let _over = over;
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "an upstream connection ended");
         }
     });
     // Until its task has run once, hyper calls a new connection not ready, which in the pool means dead.
     sender.ready().await?;
-    Ok(Dialled::Http1(sender))
+    Ok(Dialled::Http1(Http1::new(sender, gone)))
 }
 
 async fn handshake_http2(stream: Box<dyn Stream>) -> Result<Dialled, DialError> {
-    let (sender, mut connection) = http2::Builder::new(TokioExecutor::new())
+    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_max_send_streams(STREAMS_UNKNOWN)
         .keep_alive_interval(KEEP_ALIVE)
         .handshake(TokioIo::new(stream))
         .await?;
     let (tell, allowed) = watch::channel(STREAMS_UNKNOWN);
+    let gone = CancellationToken::new();
+    let over = gone.clone().drop_guard();
     tokio::spawn(async move {
+        // Dropped in the opposite order: the connection is gone when it is said.
+        let _over = over;
+        let mut connection = connection;
         let mut glance = tokio::time::interval(SETTINGS_GLANCE);
         let ended = std::future::poll_fn(|cx| {
             let polled = Pin::new(&mut connection).poll(cx);
@@ -290,5 +298,5 @@ async fn handshake_http2(stream: Box<dyn Stream>) -> Result<Dialled, DialError> 
             tracing::debug!(%error, "an upstream connection ended");
         }
     });
-    Ok(Dialled::Http2(sender, allowed))
+    Ok(Dialled::Http2(Http2::new(sender, allowed, gone)))
 }

@@ -3,6 +3,7 @@
 //! A request is sent again only where hyper hands it back, which it does only when nothing of it was written.
 
 mod body;
+mod connection;
 mod dial;
 mod pool;
 mod roots;
@@ -20,6 +21,7 @@ pub(crate) use dial::DialError;
 pub(crate) use dial::Dialler;
 pub use roots::{RootsError, client_config};
 
+use self::connection::SendError;
 use self::pool::{Lease, OriginPool};
 use super::headers;
 use super::idle::Activity;
@@ -39,9 +41,21 @@ pub(crate) enum UpstreamError {
     /// The connection broke before the answer's head.
     #[error("the connection broke before an answer came: {}", cause(.0))]
     Broken(hyper::Error),
+    /// The connection ended before the request got onto it, more often than it was tried anew.
+    #[error("the connection ended before the request was sent")]
+    Unsent,
     /// The server was silent after the request.
     #[error("no answer within `upstream.first_byte_timeout`")]
     FirstByte,
+}
+
+impl From<SendError> for UpstreamError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Broken(error) => Self::Broken(error),
+            SendError::Unsent(_) | SendError::Gone => Self::Unsent,
+        }
+    }
 }
 
 /// hyper's messages name only the layer; the cause below says what happened.
@@ -108,10 +122,8 @@ impl Upstream {
             };
             match sent {
                 Ok(response) => return Ok(with_lease(response, lease, patience)),
-                Err(mut failure) => match failure.take_message() {
-                    Some(unsent) if attempt < ATTEMPTS => request = unsent,
-                    _ => return Err(UpstreamError::Broken(failure.into_error())),
-                },
+                Err(SendError::Unsent(unsent)) if attempt < ATTEMPTS => request = *unsent,
+                Err(error) => return Err(error.into()),
             }
             attempt += 1;
         }
@@ -124,11 +136,11 @@ impl Upstream {
         mut request: Request<Body>,
         patience: Patience,
     ) -> Result<Response<AnswerBody>, UpstreamError> {
-        let mut sender = self.dialler.dial_http1(origin).await.map_err(Arc::new)?;
+        let mut connection = self.dialler.dial_http1(origin).await.map_err(Arc::new)?;
         headers::for_http1(&mut request, origin);
-        match tokio::time::timeout(patience.first_byte, sender.send_request(request)).await {
+        match tokio::time::timeout(patience.first_byte, connection.send(request)).await {
             Ok(Ok(response)) => Ok(response.map(|incoming| AnswerBody::new(incoming, None, patience.idle))),
-            Ok(Err(error)) => Err(UpstreamError::Broken(error)),
+            Ok(Err(error)) => Err(error.into()),
             Err(_) => Err(UpstreamError::FirstByte),
         }
     }

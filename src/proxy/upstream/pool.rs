@@ -10,10 +10,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use http::{Request, Response};
 use hudsucker::Body;
-use hyper::client::conn::{http1, http2};
+use hyper::body::Incoming;
 use tokio::sync::{oneshot, watch};
 
+use super::connection::{Http1, Http2, SendError};
 use super::dial::{DialError, Dialled, Dialler};
 use crate::proxy::target::Origin;
 
@@ -31,33 +33,31 @@ const FALLBACK_STREAMS: usize = 100;
 
 /// An HTTP/2 connection and the number of requests on it.
 pub(super) struct Shard {
-    sender: http2::SendRequest<Body>,
-    /// Streams that the peer allows at present.
-    allowed: watch::Receiver<usize>,
+    connection: Http2,
     in_flight: AtomicUsize,
     idle_since: Mutex<Instant>,
 }
 
 impl Shard {
     fn capacity(&self) -> usize {
-        match *self.allowed.borrow() {
+        match *self.connection.allowed().borrow() {
             STREAMS_UNKNOWN => 1,
             limit => limit,
         }
     }
 
     fn has_room(&self) -> bool {
-        !self.sender.is_closed() && self.in_flight.load(Ordering::Relaxed) < self.capacity()
+        !self.connection.is_closed() && self.in_flight.load(Ordering::Relaxed) < self.capacity()
     }
 
     fn is_stale(&self) -> bool {
         let idle = self.in_flight.load(Ordering::Relaxed) == 0;
-        self.sender.is_closed() || idle && lock(&self.idle_since).elapsed() > IDLE_LIFE
+        self.connection.is_closed() || idle && lock(&self.idle_since).elapsed() > IDLE_LIFE
     }
 }
 
 struct IdleHttp1 {
-    sender: http1::SendRequest<Body>,
+    connection: Http1,
     since: Instant,
 }
 
@@ -121,13 +121,13 @@ impl OriginPool {
     }
 
     fn take(self: &Arc<Self>, state: &mut State) -> Option<Lease> {
-        state.shards.retain(|shard| !shard.sender.is_closed());
+        state.shards.retain(|shard| !shard.connection.is_closed());
         if let Some(shard) = state.shards.iter().find(|shard| shard.has_room()) {
             return Some(self.lease_of(shard));
         }
         while let Some(idle) = state.idle.pop() {
-            if idle.sender.is_ready() && idle.since.elapsed() < IDLE_LIFE {
-                return Some(Lease { pool: Arc::clone(self), connection: Leased::Http1(Some(idle.sender)) });
+            if idle.connection.is_ready() && idle.since.elapsed() < IDLE_LIFE {
+                return Some(Lease { pool: Arc::clone(self), connection: Leased::Http1(Some(idle.connection)) });
             }
         }
         None
@@ -147,24 +147,25 @@ impl OriginPool {
 
     async fn dial(self: Arc<Self>) {
         match self.dialler.dial(&self.origin).await {
-            Ok(Dialled::Http1(sender)) => self.arrived_http1(sender),
-            Ok(Dialled::Http2(sender, allowed)) => self.arrived_http2(sender, allowed).await,
+            Ok(Dialled::Http1(connection)) => self.arrived_http1(connection),
+            Ok(Dialled::Http2(connection)) => self.arrived_http2(connection).await,
             Err(error) => self.failed(error),
         }
     }
 
-    fn arrived_http1(self: &Arc<Self>, sender: http1::SendRequest<Body>) {
+    fn arrived_http1(self: &Arc<Self>, connection: Http1) {
         let mut state = lock(&self.state);
         state.dialling -= 1;
         state.protocol = Some(Protocol::Http1);
-        let lease = Lease { pool: Arc::clone(self), connection: Leased::Http1(Some(sender)) };
+        let lease = Lease { pool: Arc::clone(self), connection: Leased::Http1(Some(connection)) };
         self.welcome(&mut state, lease);
         self.serve_waiting(&mut state);
     }
 
-    async fn arrived_http2(self: &Arc<Self>, sender: http2::SendRequest<Body>, allowed: watch::Receiver<usize>) {
+    async fn arrived_http2(self: &Arc<Self>, connection: Http2) {
+        let allowed = connection.allowed().clone();
         let (in_flight, idle_since) = (AtomicUsize::new(0), Mutex::new(Instant::now()));
-        let shard = Arc::new(Shard { sender, allowed: allowed.clone(), in_flight, idle_since });
+        let shard = Arc::new(Shard { connection, in_flight, idle_since });
         {
             let mut state = lock(&self.state);
             state.shards.push(Arc::clone(&shard));
@@ -221,15 +222,15 @@ impl OriginPool {
 
     fn put_back(&self, state: &mut State, mut lease: Lease) {
         match lease.connection.take() {
-            Leased::Http1(Some(sender)) => state.idle.push(IdleHttp1 { sender, since: Instant::now() }),
+            Leased::Http1(Some(connection)) => state.idle.push(IdleHttp1 { connection, since: Instant::now() }),
             Leased::Http2(shard) => release(&shard),
             Leased::Http1(None) => {}
         }
     }
 
-    fn give_back_http1(self: &Arc<Self>, sender: http1::SendRequest<Body>) {
+    fn give_back_http1(self: &Arc<Self>, connection: Http1) {
         let mut state = lock(&self.state);
-        state.idle.push(IdleHttp1 { sender, since: Instant::now() });
+        state.idle.push(IdleHttp1 { connection, since: Instant::now() });
         self.serve_waiting(&mut state);
     }
 
@@ -244,7 +245,7 @@ impl OriginPool {
     /// Closes what has been idle for long or is dead. True where nothing is left, so that the pool may be dropped.
     pub(super) fn retire(&self) -> bool {
         let mut state = lock(&self.state);
-        state.idle.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < IDLE_LIFE);
+        state.idle.retain(|idle| !idle.connection.is_closed() && idle.since.elapsed() < IDLE_LIFE);
         state.shards.retain(|shard| !shard.is_stale());
         state.idle.is_empty() && state.shards.is_empty() && state.waiting.is_empty() && state.dialling == 0
     }
@@ -276,7 +277,7 @@ pub(super) struct Lease {
 }
 
 pub(super) enum Leased {
-    Http1(Option<http1::SendRequest<Body>>),
+    Http1(Option<Http1>),
     Http2(Arc<Shard>),
 }
 
@@ -296,36 +297,28 @@ impl Lease {
         matches!(self.connection, Leased::Http2(_))
     }
 
-    /// Sends a request; see hyper's `try_send_request` for what comes back when nothing of it was sent.
-    pub(super) async fn send(
-        &mut self,
-        request: http::Request<Body>,
-    ) -> Result<http::Response<hyper::body::Incoming>, hyper::client::conn::TrySendError<http::Request<Body>>> {
+    /// Sends a request and waits for its answer's head.
+    pub(super) async fn send(&mut self, request: Request<Body>) -> Result<Response<Incoming>, SendError> {
         match &mut self.connection {
-            Leased::Http1(Some(sender)) => sender.try_send_request(request).await,
-            Leased::Http2(shard) => shard.sender.clone().try_send_request(request).await,
-            Leased::Http1(None) => unreachable_lease(request).await,
+            Leased::Http1(Some(connection)) => connection.send(request).await,
+            Leased::Http2(shard) => shard.connection.send(request).await,
+            Leased::Http1(None) => Err(SendError::Unsent(Box::new(request))),
         }
     }
 
     /// The answer was read to its end: an HTTP/1.1 connection may be used again as soon as hyper says so.
     pub(super) fn finished(mut self) {
-        if let Leased::Http1(sender) = &mut self.connection
-            && let Some(mut sender) = sender.take()
+        if let Leased::Http1(connection) = &mut self.connection
+            && let Some(mut connection) = connection.take()
         {
             let pool = Arc::clone(&self.pool);
             tokio::spawn(async move {
-                if let Ok(Ok(())) = tokio::time::timeout(IDLE_LIFE, sender.ready()).await {
-                    pool.give_back_http1(sender);
+                if let Ok(true) = tokio::time::timeout(IDLE_LIFE, connection.ready()).await {
+                    pool.give_back_http1(connection);
                 }
             });
         }
     }
-}
-
-/// A lease without a connection exists only while it is taken apart; a request on it would wait for ever.
-async fn unreachable_lease<T, U>(_request: T) -> U {
-    std::future::pending().await
 }
 
 impl Drop for Lease {
