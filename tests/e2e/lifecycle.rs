@@ -71,7 +71,8 @@ async fn a_bad_edit_keeps_the_settings_and_says_where_it_is() {
     fs::write(copilens.site.path("config/copilens.toml"), format!("{good}capture.nois = \"record\"\n")).unwrap();
     let fault = copilens.wait_for_readyz(503).await;
     assert!(fault.contains(&format!("config/copilens.toml:{line}")) && fault.contains("nois"), "{fault}");
-    assert!(copilens.log().contains(&format!("config/copilens.toml:{line}")));
+    let place = format!("config/copilens.toml:{line}");
+    wait_until("the fault in the log", || copilens.log().contains(&place).then_some(()));
     let tunnel = alice.tunnel(CHAT_HOST, 443, Alpn::Http2).await.unwrap();
     assert_eq!(Ask::chat().finish(&tunnel).await.0, 200);
 
