@@ -118,7 +118,7 @@ async fn a_running_answer_is_finished_and_recorded_after_sigterm() {
         assert_eq!(copilens.wait_for_records("alice", "chat", 1)[0]["outcome"], "completed");
         assert_eq!(copilens.day_file()["total_chat_turns"], 1);
         assert!(files_in(&copilens.site.path("logs/spool")).is_empty());
-        assert!(copilens.log().contains("\"finished\":true"), "{}", copilens.log());
+        wait_until("the last line of the log", || copilens.log().contains("\"finished\":true").then_some(()));
     }
 }
 
@@ -145,7 +145,7 @@ async fn an_answer_longer_than_the_grace_is_cut_off() {
     copilens.signal(Signal::TERM);
     assert_eq!(copilens.exit_code(), Some(0));
     assert!(reply.bytes().await.is_err());
-    assert!(copilens.log().contains("\"finished\":false"), "{}", copilens.log());
+    wait_until("the last line of the log", || copilens.log().contains("\"finished\":false").then_some(()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
