@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use chrono::{SubsecRound, Utc};
 use http::{HeaderMap, request, response};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::exchange::{BodySize, Ending, Exchange, ExchangeId, Head, ResponseHead, Timings, redact};
 use crate::recorder::{Ack, Intake};
@@ -68,10 +69,12 @@ pub(crate) struct Recording {
     draft: Arc<Mutex<Option<Draft>>>,
     intake: Arc<Intake>,
     limit: usize,
+    /// The shutdown waits for it.
+    _under_way: TaskTrackerToken,
 }
 
 impl Recording {
-    /// Begins with the request's head. `url` is absolute.
+    /// Begins with the request's head. `url` is absolute; `under_way` is held until the end.
     pub(crate) fn begin(
         intake: Arc<Intake>,
         limit: usize,
@@ -79,6 +82,7 @@ impl Recording {
         client: IpAddr,
         url: &str,
         request: &request::Parts,
+        under_way: TaskTrackerToken,
     ) -> Self {
         let now = Utc::now().trunc_subsecs(6);
         let head = Head {
@@ -101,7 +105,7 @@ impl Recording {
             request: Copy::default(),
             response: Copy::default(),
         };
-        Self { draft: Arc::new(Mutex::new(Some(draft))), intake, limit }
+        Self { draft: Arc::new(Mutex::new(Some(draft))), intake, limit, _under_way: under_way }
     }
 
     /// What the request's body writes its copy to.

@@ -61,6 +61,8 @@ pub(crate) struct Context {
     pub(crate) tasks: TaskTracker,
     /// Cancelled when no new work is to begin.
     pub(crate) drain: CancellationToken,
+    /// Cancelled when what is still under way is to be cut off.
+    pub(crate) cut: CancellationToken,
     /// Exchanges whose end was released before the spool had them.
     pub(crate) late: Arc<AtomicU64>,
     pub(crate) limits: Limits,

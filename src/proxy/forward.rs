@@ -68,7 +68,8 @@ fn begin_recording(
     let url = format!("{scheme}://{}{path}", sender.origin.host_header());
     let limit = usize::try_from(settings.capture.max_body).unwrap_or(usize::MAX);
     let intake = Arc::clone(&context.intake);
-    Ok(Some(Recording::begin(intake, limit, sender.user.as_str(), sender.client, &url, parts)))
+    let under_way = context.tasks.token();
+    Ok(Some(Recording::begin(intake, limit, sender.user.as_str(), sender.client, &url, parts, under_way)))
 }
 
 pub(crate) fn patience(settings: &Settings) -> Patience {

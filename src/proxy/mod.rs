@@ -51,6 +51,8 @@ use crate::certs::LeafAuthority;
 use crate::config::Live;
 use crate::recorder::Intake;
 
+/// How long the end of what was cut off is waited for.
+const CUT_OFF: Duration = Duration::from_secs(2);
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
 
@@ -115,6 +117,7 @@ impl Proxy {
             admission: Admission::default(),
             tasks: TaskTracker::new(),
             drain: CancellationToken::new(),
+            cut: CancellationToken::new(),
             late: Arc::new(AtomicU64::new(0)),
             limits: Limits::default(),
         };
@@ -144,11 +147,17 @@ impl Proxy {
         })
     }
 
-    /// Begins no new work, lets running answers finish within `grace`, and says whether all did.
+    /// Begins no new work, lets running answers finish within `grace`, and says whether all did. Those that did not are
+    /// cut off and handed over as far as they came.
     pub async fn drain(&self, grace: Duration) -> bool {
         self.context.drain.cancel();
         self.context.tasks.close();
-        tokio::time::timeout(grace, self.context.tasks.wait()).await.is_ok()
+        let finished = tokio::time::timeout(grace, self.context.tasks.wait()).await.is_ok();
+        if !finished {
+            self.context.cut.cancel();
+            let _ = tokio::time::timeout(CUT_OFF, self.context.tasks.wait()).await;
+        }
+        finished
     }
 
     /// Exchanges whose end was released before the spool had them.

@@ -101,17 +101,25 @@ async fn serve(context: Arc<Context>, tunnel: Arc<Tunnel>, stream: TlsStream<Upg
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = activity.silence(silence) => return,
+        () = cut_off(&context, activity, silence) => return,
         () = tunnel.closing.cancelled() => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = connection => ended,
-                () = activity.silence(silence) => return,
+                () = cut_off(&context, activity, silence) => return,
             }
         }
     };
     if let Err(error) = ended {
         tracing::debug!(host = %tunnel.origin, user = %tunnel.guest.name(), %error, "tunnel ended");
+    }
+}
+
+/// Too long a silence, or the end of the shutdown's patience.
+async fn cut_off(context: &Context, activity: &Activity, silence: Duration) {
+    tokio::select! {
+        () = activity.silence(silence) => {}
+        () = context.cut.cancelled() => {}
     }
 }
 

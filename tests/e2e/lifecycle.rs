@@ -146,6 +146,8 @@ async fn an_answer_longer_than_the_grace_is_cut_off() {
     assert_eq!(copilens.exit_code(), Some(0));
     assert!(reply.bytes().await.is_err());
     wait_until("the last line of the log", || copilens.log().contains("\"finished\":false").then_some(()));
+    let record = &copilens.wait_for_records("alice", "chat", 1)[0];
+    assert_eq!((&record["outcome"], &record["class"]), (&"canceled".into(), &"turn".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

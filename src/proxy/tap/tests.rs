@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::task::Waker;
 
 use http::HeaderMap;
+use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::config::{Live, Loaded};
@@ -80,7 +81,15 @@ impl Stage {
         let intake = Arc::new(Intake::new(Arc::clone(&spool), Arc::new(Live::new(Loaded::default()))));
         let (request, ()) = http::Request::post("/chat/completions").body(()).unwrap().into_parts();
         let client = Ipv4Addr::LOCALHOST.into();
-        let recording = Recording::begin(intake, 1024, "alice", client, "https://a.example/chat/completions", &request);
+        let recording = Recording::begin(
+            intake,
+            1024,
+            "alice",
+            client,
+            "https://a.example/chat/completions",
+            &request,
+            TaskTracker::new().token(),
+        );
         let late = Arc::new(AtomicU64::new(0));
         Self { tap: ResponseTap::new(script, recording, is_plain, PATIENCE, Arc::clone(&late)), spool, late }
     }
