@@ -10,24 +10,24 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
+use prometheus_client::registry::Registry;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{self, AdminState, Onboarding};
+use crate::admin::{self, AdminState, AdminToken, Onboarding};
 use crate::certs::{CaCertificate, CaError, CaFiles, LeafAuthority, LeafError};
 use crate::config::{self, Content, Live, Settings, StoreUrl};
 use crate::identity::secret_file::{self, Problem, SecretError};
+use crate::metrics::{self, Metrics};
 use crate::proxy::{self, OwnListeners, Proxy, RootsError};
 use crate::recorder::{self, FileError, Intake, RecordFiles, Recorder, RunningRecorder};
-use crate::spool::{self, Spool, SpoolError};
+use crate::spool::{self, Spool, SpoolError, SpoolMetrics};
 use crate::store::{self, SqliteStore, StoreError, UsageStore};
 
 /// File in the log folder that a running instance holds locked.
 const LOCK_FILE: &str = ".lock";
 /// How often `records.retention_days` is looked after.
 const SWEEP_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
-/// Bytes of the admin token.
-const TOKEN_BYTES: usize = 32;
 
 /// Why copilens did not start.
 #[derive(Debug, thiserror::Error)]
@@ -157,6 +157,7 @@ pub struct App {
     reload: JoinHandle<()>,
     spool: Arc<Spool>,
     recorder: Arc<std::sync::Mutex<RunningRecorder>>,
+    metrics: Arc<Metrics>,
     made_ca: bool,
     _folder: LogFolder,
 }
@@ -172,7 +173,7 @@ impl App {
         let folder = LogFolder::lock(&settings.log_dir)?;
         let path = settings.log_dir.clone();
         config::write_user_auth(&loaded).map_err(|source| StartError::Io { path, source })?;
-        make_admin_token(&settings.admin.token_file)?;
+        let token = AdminToken::read_or_create(&settings.admin.token_file)?;
         let ca = CaFiles::open_or_create(&settings.certs.dir)?;
         let (made_ca, certificate) = (ca.created(), ca.certificate().clone());
         let upstream_tls = proxy::client_config(settings.upstream.extra_ca.as_deref(), certificate.der())?;
@@ -180,7 +181,11 @@ impl App {
         let leafs = Arc::new(leaf_authority(ca, &live)?);
 
         let files = RecordFiles::open(&settings.log_dir)?;
-        let (spool, recorder) = start_recorder(&live, files.clone())?;
+        let mut registry = Registry::with_prefix(metrics::PREFIX);
+        let metrics = Arc::new(Metrics::register(&mut registry));
+        metrics::count_panics(Arc::clone(&metrics));
+        let (spool, recorder) = start_recorder(&live, files.clone(), Arc::clone(&metrics))?;
+        registry.register_collector(Box::new(SpoolMetrics(Arc::clone(&spool))));
         let recorder = Arc::new(std::sync::Mutex::new(recorder));
         let proxy_listener = bind("listen", settings.listen)?;
         let admin_listener = bind("admin_listen", settings.admin_listen)?;
@@ -189,7 +194,7 @@ impl App {
 
         let health = health(Arc::clone(&live), Arc::clone(&spool), Arc::clone(&recorder));
         let onboarding = Arc::new(ArcSwap::from_pointee(onboarding(&settings, certificate, proxy_address)));
-        let pages = AdminState { onboarding: Arc::clone(&onboarding), health };
+        let pages = AdminState { onboarding: Arc::clone(&onboarding), health, metrics: Arc::new(registry), token };
         let proxy = Proxy::new(proxy::Parts {
             live: Arc::clone(&live),
             leafs,
@@ -197,6 +202,7 @@ impl App {
             onboarding: admin::onboarding_router(Arc::clone(&onboarding)),
             own: OwnListeners::new(vec![proxy_address, admin_address]),
             upstream_tls,
+            metrics: Arc::clone(&metrics),
         });
         let unusable = |source| StartError::Bind { key: "listen", address: proxy_address, source };
         let proxy_task = tokio::spawn(proxy.serve(proxy_listener).map_err(unusable)?);
@@ -212,6 +218,7 @@ impl App {
             reload,
             spool,
             recorder,
+            metrics,
             made_ca,
             _folder: folder,
         })
@@ -250,7 +257,6 @@ impl App {
         let rest = self.settings.shutdown_grace.saturating_sub(begun.elapsed()).max(Duration::from_secs(1));
         let accepted = tokio::time::timeout(rest, self.proxy_task).await.is_ok();
         self.stop_admin.cancel();
-        let late = self.proxy.late();
         let closing = tokio::task::spawn_blocking(move || {
             self.spool.close();
             self.recorder.lock().unwrap_or_else(std::sync::PoisonError::into_inner).stop();
@@ -259,7 +265,7 @@ impl App {
         let left = closing.await.ok();
         tracing::info!(
             finished = finished && accepted,
-            late,
+            late = self.metrics.late.get(),
             unrecorded = left.as_ref().map(|status| status.unrecorded),
             waiting = left.map(|status| status.entries_unsettled),
             "copilens has stopped"
@@ -276,7 +282,11 @@ fn leaf_authority(ca: CaFiles, live: &Arc<Live>) -> Result<LeafAuthority, LeafEr
     )
 }
 
-fn start_recorder(live: &Arc<Live>, files: RecordFiles) -> Result<(Arc<Spool>, RunningRecorder), StartError> {
+fn start_recorder(
+    live: &Arc<Live>,
+    files: RecordFiles,
+    metrics: Arc<Metrics>,
+) -> Result<(Arc<Spool>, RunningRecorder), StartError> {
     let settings = &live.current().settings;
     let (default, limit_bytes) = (spool::Options::default(), settings.capture.spool_limit);
     let options = spool::Options {
@@ -287,7 +297,7 @@ fn start_recorder(live: &Arc<Live>, files: RecordFiles) -> Result<(Arc<Spool>, R
     };
     let store = open_store(settings)?;
     let spool = Arc::new(Spool::open(&settings.log_dir.join("spool"), options)?);
-    let recorder = Recorder::new(Arc::clone(&spool), store, files, Arc::clone(live)).start();
+    let recorder = Recorder::new(Arc::clone(&spool), store, files, Arc::clone(live), metrics).start();
     let recorder = recorder.map_err(|source| StartError::Io { path: settings.log_dir.clone(), source })?;
     Ok((spool, recorder))
 }
@@ -344,22 +354,6 @@ fn health(live: Arc<Live>, spool: Arc<Spool>, recorder: Arc<std::sync::Mutex<Run
         let lost = lost.then(|| format!("{} exchanges were not recorded since the start", status.unrecorded));
         [live.reload_fault(), recorder.fault(), status.last_error, full, lost].into_iter().flatten().collect()
     })
-}
-
-/// Makes the admin token where there is none, and refuses one that others can read.
-///
-/// # Errors
-/// [`StartError`]
-fn make_admin_token(file: &Path) -> Result<(), StartError> {
-    match secret_file::read(file) {
-        Ok(_) => return Ok(()),
-        Err(SecretError { problem: Problem::Missing, .. }) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let failed = |source| StartError::Io { path: file.to_owned(), source };
-    let mut token = [0; TOKEN_BYTES];
-    getrandom::fill(&mut token).map_err(|error| failed(io::Error::other(error)))?;
-    secret_file::create(file, &format!("{}\n", data_encoding::BASE64URL_NOPAD.encode(&token))).map_err(failed)
 }
 
 fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -50,7 +50,7 @@
 //! | [`proxy`], [`admin`] | sockets, TLS and HTTP; the pages |
 //! | [`recorder`] | what becomes of a captured exchange; the layout of record files |
 //! | [`spool`], [`store`], [`certs`] | one kind of file each: queue, usage events, CA |
-//! | [`config`], [`identity`] | settings and allowlist, hot reload; names and passwords (`config` builds on `identity`) |
+//! | [`config`], [`identity`], [`metrics`] | settings and allowlist, hot reload; names and passwords (`config` builds on `identity`); what copilens counts about itself |
 //! | [`usage`], [`copilot`], [`exchange`] | what is counted, what traffic means, what was captured: pure, no I/O, no clock (`usage` builds on the other two) |
 //!
 //! Beside them stands `sim`: a fake Copilot and simulated developers, for `copilens demo`, the tests and the benches.
@@ -81,6 +81,7 @@ pub mod config;
 pub mod copilot;
 pub mod exchange;
 pub mod identity;
+pub mod metrics;
 pub mod proxy;
 pub mod recorder;
 #[cfg(feature = "sim")]

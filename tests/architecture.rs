@@ -16,7 +16,7 @@ const LAYERS: [&[&str]; 8] = [
     &["proxy", "admin"],
     &["recorder"],
     &["spool", "store", "certs"],
-    &["config", "identity"],
+    &["config", "identity", "metrics"],
     &["usage", "copilot", "exchange"],
 ];
 

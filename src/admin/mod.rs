@@ -4,20 +4,25 @@ mod address;
 mod downloads;
 mod health;
 mod install;
+mod metrics;
 mod onboarding;
 mod security;
+mod token;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use axum::response::Redirect;
 use axum::routing::get;
+use prometheus_client::registry::Registry;
 
 pub use address::{AddressError, ProxyAddress};
 pub use health::Health;
 pub use onboarding::Onboarding;
+pub use token::AdminToken;
 
 use onboarding::{AddressSource, Site};
 
@@ -28,13 +33,18 @@ pub struct AdminState {
     pub onboarding: Arc<ArcSwap<Onboarding>>,
     /// Answers `/readyz`.
     pub health: Health,
+    /// What `/metrics` tells.
+    pub metrics: Arc<Registry>,
+    /// Opens what is not for everybody.
+    pub token: AdminToken,
 }
 
 /// All pages of the admin listener.
 pub fn router(state: AdminState) -> Router {
     let site = Site { onboarding: state.onboarding, address: AddressSource::HostHeader };
     let pages = Router::new().route("/", get(|| async { Redirect::to("/install") }));
-    finish(pages.merge(onboarding_pages(site)).merge(health::routes(state.health)))
+    let guarded = metrics::routes(state.metrics).route_layer(from_fn_with_state(state.token, token::require));
+    finish(pages.merge(onboarding_pages(site)).merge(health::routes(state.health)).merge(guarded))
 }
 
 /// The install page, also at `/`, and the downloads, for `http://mitm.it/` and `http://copilens.local/` through the proxy.

@@ -28,7 +28,9 @@ fn default_onboarding() -> Onboarding {
 
 fn admin_with(onboarding: Onboarding, problems: &'static [&'static str]) -> Router {
     let health: Health = Arc::new(move || problems.iter().map(|&problem| problem.to_owned()).collect());
-    router(AdminState { onboarding: Arc::new(ArcSwap::from_pointee(onboarding)), health })
+    let token = AdminToken::read_or_create(&tempfile::tempdir().unwrap().path().join("token")).unwrap();
+    let onboarding = Arc::new(ArcSwap::from_pointee(onboarding));
+    router(AdminState { onboarding, health, metrics: Arc::default(), token })
 }
 
 fn admin() -> Router {
@@ -191,8 +193,8 @@ async fn no_path_serves_a_key_or_a_file() {
 }
 
 #[tokio::test]
-async fn through_the_proxy_there_is_no_health_page() {
-    for path in ["/livez", "/readyz"] {
+async fn through_the_proxy_there_are_no_pages_for_operators() {
+    for path in ["/livez", "/readyz", "/metrics"] {
         assert_eq!(get_page(through_proxy(default_onboarding()), path).await.status, StatusCode::NOT_FOUND);
     }
 }
@@ -209,7 +211,7 @@ async fn health_lists_one_problem_a_line() {
 
 #[tokio::test]
 async fn every_answer_carries_the_security_headers() {
-    for path in ["/", "/install", "/install.js", "/ca.pem", "/proxy.pac", "/livez", "/nothing"] {
+    for path in ["/", "/install", "/install.js", "/ca.pem", "/proxy.pac", "/livez", "/metrics", "/nothing"] {
         let answer = get_page(admin(), path).await;
         for (name, value) in
             [("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer"), ("cache-control", "no-store")]

@@ -3,12 +3,13 @@
 use std::io::Write;
 use std::path::Path;
 
+use crate::admin::AdminToken;
 use crate::app::store_path;
 use crate::certs::{CERTIFICATE_FILE, CaFiles};
 use crate::cli::{CONFIG, Failure, IO};
 use crate::config::{Error, Settings, Sources};
 use crate::identity::Scheme;
-use crate::identity::secret_file::{self, Problem};
+use crate::identity::secret_file::Problem;
 use crate::proxy;
 use crate::store::{SqliteStore, StoreError};
 
@@ -76,7 +77,7 @@ fn check_auth(settings: &Settings, findings: &mut Findings) {
 }
 
 fn check_token(file: &Path, findings: &mut Findings) {
-    match secret_file::read(file) {
+    match AdminToken::read(file) {
         Ok(_) => {}
         Err(error) if matches!(error.problem, Problem::Missing) => {
             findings.remark(format!("{}: will be made by the first `copilens run`", file.display()));

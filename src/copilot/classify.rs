@@ -45,6 +45,20 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All there are.
+    pub const ALL: [Self; 10] = [
+        Self::Status,
+        Self::Repeat,
+        Self::Canceled,
+        Self::BrokenOff,
+        Self::AgentTools,
+        Self::AgentInitiated,
+        Self::Speculative,
+        Self::EmptyCompletion,
+        Self::StopField,
+        Self::LastMessageNotUser,
+    ];
+
     /// The code in records, events and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -62,7 +76,9 @@ impl Reason {
         }
     }
 
-    fn class(self) -> Class {
+    /// The class of an exchange with this reason.
+    #[must_use]
+    pub fn class(self) -> Class {
         match self {
             Self::AgentTools | Self::AgentInitiated => Class::Step,
             _ => Class::Noise,
@@ -290,7 +306,7 @@ mod tests {
 
     #[test]
     fn reasons_are_written_as_they_are_told() {
-        for reason in [Reason::Status, Reason::BrokenOff, Reason::AgentTools, Reason::LastMessageNotUser] {
+        for reason in Reason::ALL {
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
         }
     }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::{SubsecRound, Utc};
@@ -120,12 +120,17 @@ impl Recording {
         }
     }
 
-    /// A part of the answer's body has come.
-    pub(crate) fn response_data(&self, data: &[u8]) {
-        if let Some(draft) = lock(&self.draft).as_mut() {
-            draft.first_byte.get_or_insert_with(Instant::now);
-            draft.response.extend(data, self.limit);
+    /// A part of the answer's body has come. With the first one, how long it was waited for.
+    pub(crate) fn response_data(&self, data: &[u8]) -> Option<Duration> {
+        let mut draft = lock(&self.draft);
+        let draft = draft.as_mut()?;
+        draft.response.extend(data, self.limit);
+        if draft.first_byte.is_some() {
+            return None;
         }
+        let now = Instant::now();
+        draft.first_byte = Some(now);
+        Some(now - draft.begun)
     }
 
     /// The exchange is over. `None` if that was said before.

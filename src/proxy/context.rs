@@ -1,7 +1,6 @@
 //! What every connection shares.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use axum::Router;
@@ -15,6 +14,7 @@ use super::target::OwnListeners;
 use super::upstream::Upstream;
 use crate::certs::LeafAuthority;
 use crate::config::{Live, Settings};
+use crate::metrics::Metrics;
 use crate::recorder::Intake;
 
 /// From the answer to CONNECT to the end of the TLS handshake inside.
@@ -63,8 +63,7 @@ pub(crate) struct Context {
     pub(crate) drain: CancellationToken,
     /// Cancelled when what is still under way is to be cut off.
     pub(crate) cut: CancellationToken,
-    /// Exchanges whose end was released before the spool had them.
-    pub(crate) late: Arc<AtomicU64>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
 }
 

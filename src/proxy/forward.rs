@@ -21,6 +21,7 @@ use crate::config::{OnFailure, Settings};
 use crate::copilot;
 use crate::exchange::Ending;
 use crate::identity::UserName;
+use crate::metrics::Metrics;
 
 /// Who sends, and where to.
 pub(crate) struct Sender<'a> {
@@ -93,11 +94,11 @@ async fn pass_on(
     if has_no_content(parts.status) || has_ended(&body) {
         // hyper does not ask a body without content for its end, so the commit is awaited before the head.
         if let Some(ack) = recording.finish(Ending::Completed) {
-            Commit::new(ack, patience, Arc::clone(&context.late)).await;
+            Commit::new(ack, patience, Arc::clone(&context.metrics)).await;
         }
         return Response::from_parts(parts, Body::from(BoxBody::new(body)));
     }
-    let tap = ResponseTap::new(body, recording, is_plain(&parts), patience, Arc::clone(&context.late));
+    let tap = ResponseTap::new(body, recording, is_plain(&parts), patience, Arc::clone(&context.metrics));
     Response::from_parts(parts, Body::from(BoxBody::new(tap)))
 }
 
@@ -119,12 +120,14 @@ async fn failed(
 ) -> Response<Body> {
     tracing::warn!(user = %sender.user, host = %sender.origin, %error, "a request got no answer from upstream");
     if let Some(ack) = recording.as_ref().and_then(|recording| recording.finish(Ending::UpstreamFailed)) {
-        Commit::new(ack, settings.capture.commit_timeout, Arc::clone(&context.late)).await;
+        Commit::new(ack, settings.capture.commit_timeout, Arc::clone(&context.metrics)).await;
     }
-    refusal_for(error).response()
+    refusal_for(&context.metrics, error).response()
 }
 
-pub(crate) fn refusal_for(error: &UpstreamError) -> Refusal {
+/// The answer to a failure upstream, which is counted.
+pub(crate) fn refusal_for(metrics: &Metrics, error: &UpstreamError) -> Refusal {
+    metrics.upstream_errors.inc(error.kind());
     match error {
         UpstreamError::FirstByte => Refusal::GatewayTimeout,
         UpstreamError::Broken(_) | UpstreamError::Unsent => Refusal::BadGateway,

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use axum::body::Body as PageBody;
+use http::header::PROXY_AUTHORIZATION;
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, Version};
 use http_body_util::{BodyExt, Full};
@@ -21,6 +22,7 @@ use super::tunnel::{Tunnel, carry, intercept};
 use super::upstream::UpstreamError;
 use super::websocket;
 use crate::config::ReachedAt;
+use crate::metrics::{Credentials, RequestKind};
 
 /// Names under which a client that comes through the proxy finds the install page.
 const ONBOARDING_HOSTS: [&str; 2] = ["mitm.it", "copilens.local"];
@@ -35,13 +37,16 @@ impl HttpHandler for Handler {
     async fn handle_request(&mut self, context: &HttpContext, request: Request<Body>) -> RequestOrResponse {
         // A listener for both families shows IPv4 clients as mapped addresses.
         let client = SocketAddr::new(context.client_addr.ip().to_canonical(), context.client_addr.port());
+        let is_connect = request.method() == Method::CONNECT;
         let response = if request.version() == Version::HTTP_2 {
             Refusal::Version.response()
-        } else if request.method() == Method::CONNECT {
+        } else if is_connect {
             Box::pin(self.connect(client, request)).await
         } else {
             Box::pin(self.plain(client, request)).await
         };
+        let kind = if is_connect { RequestKind::Connect } else { RequestKind::Plain };
+        self.context.metrics.requests.inc((kind, response.status().into()));
         response.into()
     }
 }
@@ -73,7 +78,7 @@ impl Handler {
             }
             Err(error) => {
                 tracing::info!(user = %tunnel.guest.name(), host = %tunnel.origin, %error, "no tunnel");
-                refusal_for(&UpstreamError::Dial(Arc::new(error))).response()
+                refusal_for(&self.context.metrics, &UpstreamError::Dial(Arc::new(error))).response()
             }
         }
     }
@@ -109,7 +114,12 @@ impl Handler {
     ) -> Result<(Guest, Origin, Route), Refusal> {
         let loaded = self.context.live.current();
         let admission = &self.context.admission;
-        let guest = admission.admit(&loaded, client.ip(), request.headers()).ok_or(Refusal::Unauthenticated)?;
+        let Some(guest) = admission.admit(&loaded, client.ip(), request.headers()) else {
+            let wrong = request.headers().contains_key(PROXY_AUTHORIZATION);
+            let given = if wrong { Credentials::Wrong } else { Credentials::Missing };
+            self.context.metrics.unauthenticated.inc(given);
+            return Err(Refusal::Unauthenticated);
+        };
         if self.context.drain.is_cancelled() {
             return Err(Refusal::ShuttingDown);
         }

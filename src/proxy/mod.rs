@@ -27,7 +27,6 @@ use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdTcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -49,6 +48,7 @@ use self::handler::Handler;
 use self::upstream::{Dialler, Upstream};
 use crate::certs::LeafAuthority;
 use crate::config::Live;
+use crate::metrics::Metrics;
 use crate::recorder::Intake;
 
 /// How long the end of what was cut off is waited for.
@@ -95,6 +95,8 @@ pub struct Parts {
     pub own: OwnListeners,
     /// Whom to trust upstream, from [`client_config`].
     pub upstream_tls: ClientConfig,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The running proxy's controls.
@@ -110,7 +112,7 @@ impl Proxy {
         let context = Context {
             live: parts.live,
             leafs: parts.leafs,
-            upstream: Upstream::new(dialler),
+            upstream: Upstream::new(dialler, Arc::clone(&parts.metrics)),
             intake: parts.intake,
             onboarding: parts.onboarding,
             own: parts.own,
@@ -118,7 +120,7 @@ impl Proxy {
             tasks: TaskTracker::new(),
             drain: CancellationToken::new(),
             cut: CancellationToken::new(),
-            late: Arc::new(AtomicU64::new(0)),
+            metrics: parts.metrics,
             limits: Limits::default(),
         };
         Self { context: Arc::new(context) }
@@ -158,11 +160,5 @@ impl Proxy {
             let _ = tokio::time::timeout(CUT_OFF, self.context.tasks.wait()).await;
         }
         finished
-    }
-
-    /// Exchanges whose end was released before the spool had them.
-    #[must_use]
-    pub fn late(&self) -> u64 {
-        self.context.late.load(Ordering::Relaxed)
     }
 }

@@ -7,18 +7,18 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use super::capture::{Recording, RequestCopy};
 use super::idle::Activity;
 use crate::copilot::EndScanner;
 use crate::exchange::Ending;
+use crate::metrics::Metrics;
 use crate::recorder::Ack;
 
 /// A request's body on its way to upstream.
@@ -61,13 +61,14 @@ impl Body for RequestTap {
 /// Waits for the spool, but not longer than `capture.commit_timeout_ms`.
 pub(crate) struct Commit {
     ack: Ack,
+    begun: Instant,
     deadline: Pin<Box<Sleep>>,
-    late: Arc<AtomicU64>,
+    metrics: Arc<Metrics>,
 }
 
 impl Commit {
-    pub(crate) fn new(ack: Ack, patience: Duration, late: Arc<AtomicU64>) -> Self {
-        Self { ack, deadline: Box::pin(tokio::time::sleep(patience)), late }
+    pub(crate) fn new(ack: Ack, patience: Duration, metrics: Arc<Metrics>) -> Self {
+        Self { ack, begun: Instant::now(), deadline: Box::pin(tokio::time::sleep(patience)), metrics }
     }
 }
 
@@ -76,11 +77,11 @@ impl Future for Commit {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         // What the spool refuses it counts and reports; the client gets its answer either way.
-        if Pin::new(&mut self.ack).poll(cx).is_ready() {
-            return Poll::Ready(());
+        if Pin::new(&mut self.ack).poll(cx).is_pending() {
+            ready!(self.deadline.as_mut().poll(cx));
+            self.metrics.late.inc();
         }
-        ready!(self.deadline.as_mut().poll(cx));
-        self.late.fetch_add(1, Ordering::Relaxed);
+        self.metrics.commit_wait.observe(self.begun.elapsed());
         Poll::Ready(())
     }
 }
@@ -109,7 +110,7 @@ pub(crate) struct ResponseTap<B> {
     scanner: Option<EndScanner>,
     stage: Stage,
     patience: Duration,
-    late: Arc<AtomicU64>,
+    metrics: Arc<Metrics>,
 }
 
 impl<B> ResponseTap<B>
@@ -122,10 +123,10 @@ where
         recording: Recording,
         is_plain: bool,
         patience: Duration,
-        late: Arc<AtomicU64>,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let scanner = is_plain.then(EndScanner::default);
-        Self { inner, recording, scanner, stage: Stage::Passing, patience, late }
+        Self { inner, recording, scanner, stage: Stage::Passing, patience, metrics }
     }
 
     /// Looks at what has come and decides whether it may pass at once.
@@ -143,7 +144,9 @@ where
 
     fn ends_with(&mut self, frame: &Frame<Bytes>) -> bool {
         let Some(data) = frame.data_ref() else { return true };
-        self.recording.response_data(data);
+        if let Some(waited) = self.recording.response_data(data) {
+            self.metrics.first_byte.observe(waited);
+        }
         let last_event = self.scanner.as_mut().is_some_and(|scanner| scanner.scan(data));
         last_event || has_ended(&self.inner)
     }
@@ -151,7 +154,7 @@ where
     fn hold(&mut self, frame: Option<Frame<Bytes>>) -> Poll<PolledFrame> {
         match self.recording.finish(Ending::Completed) {
             Some(ack) => {
-                let commit = Commit::new(ack, self.patience, Arc::clone(&self.late));
+                let commit = Commit::new(ack, self.patience, Arc::clone(&self.metrics));
                 self.stage = Stage::Held { commit, frame };
                 Poll::Pending
             }

@@ -29,6 +29,7 @@ use super::headers;
 use super::idle::{Activity, Watched};
 use super::target::Origin;
 use super::websocket;
+use crate::metrics::{RequestKind, TunnelRoute};
 
 /// What a CONNECT has proven; all requests in the tunnel go by it.
 pub(crate) struct Tunnel {
@@ -56,6 +57,7 @@ enum TunnelError {
 
 /// Serves an intercepted tunnel until it ends.
 pub(crate) async fn intercept(context: Arc<Context>, tunnel: Arc<Tunnel>, upgrade: OnUpgrade) {
+    let _open = context.metrics.open_tunnel(TunnelRoute::Intercept);
     let activity = Activity::new();
     let limit = context.limits.handshake;
     match timeout(limit, accept(&context, &tunnel, upgrade, &activity)).await {
@@ -95,7 +97,11 @@ async fn serve(context: Arc<Context>, tunnel: Arc<Tunnel>, stream: TlsStream<Upg
     let server = inner_server(silence);
     let service = service_fn(|request| {
         let (context, tunnel) = (Arc::clone(&context), Arc::clone(&tunnel));
-        async move { Ok::<_, Infallible>(serve_request(&context, &tunnel, request).await) }
+        async move {
+            let response = serve_request(&context, &tunnel, request).await;
+            context.metrics.requests.inc((RequestKind::Intercepted, response.status().into()));
+            Ok::<_, Infallible>(response)
+        }
     });
     let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
@@ -164,6 +170,7 @@ pub(crate) async fn carry<S>(context: Arc<Context>, tunnel: Arc<Tunnel>, upgrade
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let _open = context.metrics.open_tunnel(TunnelRoute::Tunnel);
     match timeout(context.limits.handshake, upgrade).await {
         Ok(Ok(client)) => {
             let (sent, received) = splice(&context, TokioIo::new(client), server).await;

@@ -13,6 +13,7 @@ use super::context::Context;
 use super::forward::{Sender, patience, refusal_for};
 use super::headers;
 use super::tunnel::splice;
+use crate::metrics::TunnelRoute;
 
 /// Sends the request on; a 101 from upstream joins the two connections.
 pub(crate) async fn upgrade(context: &Arc<Context>, sender: Sender<'_>, mut request: Request<Body>) -> Response<Body> {
@@ -26,7 +27,7 @@ pub(crate) async fn upgrade(context: &Arc<Context>, sender: Sender<'_>, mut requ
         Ok(answer) => answer,
         Err(error) => {
             tracing::warn!(user = %sender.user, host = %sender.origin, %error, "an upgrade got no answer from upstream");
-            return refusal_for(&error).response();
+            return refusal_for(&context.metrics, &error).response();
         }
     };
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -40,6 +41,7 @@ pub(crate) async fn upgrade(context: &Arc<Context>, sender: Sender<'_>, mut requ
 }
 
 async fn join(context: Arc<Context>, client: OnUpgrade, upstream: OnUpgrade) {
+    let _open = context.metrics.open_tunnel(TunnelRoute::Upgrade);
     let upgraded = tokio::time::timeout(context.limits.handshake, async { tokio::try_join!(client, upstream) }).await;
     match upgraded {
         Ok(Ok((client, upstream))) => {

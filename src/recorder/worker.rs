@@ -17,8 +17,9 @@ use super::record::{Record, RecordError};
 use super::understanding::{understand, without_content};
 use crate::config::{Capture, Content, Live, Noise};
 use crate::copilot::vocabulary::Class;
-use crate::copilot::{self, Understanding};
+use crate::copilot::{self, Reason, Understanding};
 use crate::exchange::ExchangeId;
+use crate::metrics::Metrics;
 use crate::spool::{Entry, Reader, Spool, SpoolError, Spooled};
 use crate::store::{StoreError, UsageStore};
 use crate::usage::UsageEvent;
@@ -100,15 +101,22 @@ pub struct Recorder {
     files: RecordFiles,
     days: DayFiles,
     live: Arc<Live>,
+    metrics: Arc<Metrics>,
     progress: Arc<Progress>,
 }
 
 impl Recorder {
     /// Puts the parts together.
     #[must_use]
-    pub fn new(spool: Arc<Spool>, store: Arc<dyn UsageStore>, files: RecordFiles, live: Arc<Live>) -> Self {
+    pub fn new(
+        spool: Arc<Spool>,
+        store: Arc<dyn UsageStore>,
+        files: RecordFiles,
+        live: Arc<Live>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let days = DayFiles::new(Arc::clone(&store), files.clone());
-        Self { spool, store, files, days, live, progress: Arc::default() }
+        Self { spool, store, files, days, live, metrics, progress: Arc::default() }
     }
 
     /// Starts the thread.
@@ -204,9 +212,21 @@ impl Recorder {
             events.push(record.event()?);
         }
         let new = self.store.insert(&events)?;
+        self.count(&events, &new);
         self.days.add(&events, &new)?;
         events.iter().for_each(log);
         Ok(())
+    }
+
+    /// Those that were new: a batch is done again after a fault, and after a crash.
+    fn count(&self, events: &[UsageEvent], new: &[bool]) {
+        for (event, _) in events.iter().zip(new).filter(|(_, new)| **new) {
+            self.metrics.exchanges.inc((event.kind, event.class));
+            let reason = Reason::ALL.into_iter().find(|reason| Some(reason.as_str()) == event.reason.as_deref());
+            if let Some(reason) = reason.filter(|reason| reason.class() == Class::Noise) {
+                self.metrics.noise.inc(reason);
+            }
+        }
     }
 
     fn record_of(&self, spooled: &Spooled, capture: &Capture, answered: &mut Answered) -> Result<Record, Fault> {

@@ -27,6 +27,7 @@ use tokio::sync::oneshot;
 pub mod entry;
 mod error;
 mod ledger;
+mod metrics;
 mod reader;
 mod segment;
 mod shared;
@@ -38,6 +39,7 @@ mod writer;
 pub use entry::Spooled;
 pub use error::SpoolError;
 pub use ledger::Token;
+pub use metrics::SpoolMetrics;
 pub use reader::{Entry, Reader};
 
 use crate::exchange::Exchange;

@@ -22,6 +22,7 @@ mod held_up;
 mod lifecycle;
 mod malformed;
 mod metadata;
+mod metrics;
 mod midnight;
 mod noise;
 mod onboarding;

@@ -72,7 +72,7 @@ fn with_length(pieces: &[&'static str], tells_end: bool) -> Script {
 struct Stage {
     tap: ResponseTap<Script>,
     spool: Arc<Spool>,
-    late: Arc<AtomicU64>,
+    metrics: Arc<Metrics>,
 }
 
 impl Stage {
@@ -90,8 +90,8 @@ impl Stage {
             &request,
             TaskTracker::new().token(),
         );
-        let late = Arc::new(AtomicU64::new(0));
-        Self { tap: ResponseTap::new(script, recording, is_plain, PATIENCE, Arc::clone(&late)), spool, late }
+        let metrics = Arc::new(Metrics::default());
+        Self { tap: ResponseTap::new(script, recording, is_plain, PATIENCE, Arc::clone(&metrics)), spool, metrics }
     }
 
     fn poll(&mut self) -> Poll<PolledFrame> {
@@ -209,9 +209,9 @@ async fn an_answer_that_nobody_reads_on_is_kept_as_canceled() {
 #[tokio::test(start_paused = true)]
 async fn a_commit_that_is_late_is_counted_and_not_waited_for() {
     use http_body_util::BodyExt;
-    let Stage { tap, spool, late } = Stage::new(chunked([Piece::Data(DONE)]), true);
+    let Stage { tap, spool, metrics } = Stage::new(chunked([Piece::Data(DONE)]), true);
     let begun = tokio::time::Instant::now();
     assert_eq!(tap.collect().await.unwrap().to_bytes(), DONE);
-    assert_eq!((begun.elapsed(), late.load(Ordering::Relaxed)), (PATIENCE, 1));
+    assert_eq!((begun.elapsed(), metrics.late.get(), metrics.commit_wait.count()), (PATIENCE, 1, 1));
     assert_eq!(spool.commit_queued().len(), 1);
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use super::pool::Lease;
+use crate::metrics::{Metrics, UpstreamFailure};
 
 /// What came before a break has this long to be written to the client. Not told at once, because an HTTP/2 connection
 /// writes in a task of its own.
@@ -28,11 +30,12 @@ pub(crate) struct AnswerBody {
     alarm_is_set: bool,
     /// The error with which the body breaks off, until what came before it was sent on.
     broken: Option<hudsucker::Error>,
+    metrics: Arc<Metrics>,
 }
 
 impl AnswerBody {
-    pub(super) fn new(incoming: Incoming, lease: Option<Lease>, silence: Duration) -> Self {
-        let mut body = Self { incoming, lease, silence, alarm: None, alarm_is_set: false, broken: None };
+    pub(super) fn new(incoming: Incoming, lease: Option<Lease>, silence: Duration, metrics: Arc<Metrics>) -> Self {
+        let mut body = Self { incoming, lease, silence, alarm: None, alarm_is_set: false, broken: None, metrics };
         if body.incoming.is_end_stream() {
             body.give_back();
         }
@@ -48,6 +51,7 @@ impl AnswerBody {
     /// Keeps the error back for a moment: hyper throws away what it has not written yet when a body fails, and a client
     /// should get what it would have got from upstream itself.
     fn break_off(&mut self, error: hudsucker::Error) {
+        self.metrics.upstream_errors.inc(UpstreamFailure::BrokenAnswer);
         self.broken = Some(error);
         self.alarm = Some(Box::pin(tokio::time::sleep(BEFORE_BREAK)));
     }
@@ -82,6 +86,7 @@ impl Body for AnswerBody {
         }
         let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) else {
             ready!(this.poll_silence(cx));
+            this.metrics.upstream_errors.inc(UpstreamFailure::IdleTimeout);
             let error = io::Error::new(io::ErrorKind::TimedOut, "upstream was silent for `upstream.idle_timeout`");
             return Poll::Ready(Some(Err(error.into())));
         };

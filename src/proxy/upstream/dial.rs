@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::connection::{Http1, Http2};
 use super::pool::STREAMS_UNKNOWN;
 use crate::config::{Live, ParentProxy, Settings};
+use crate::metrics::UpstreamFailure;
 use crate::proxy::target::{self, Origin, OwnListeners, ResolveError, VettedAddr};
 
 /// An HTTP/2 connection in use is asked for a sign of life this often, so that a dead one is noticed.
@@ -84,6 +85,20 @@ impl DialError {
     /// Whether policy, not failure, is the reason.
     pub(crate) fn is_forbidden(&self) -> bool {
         matches!(self, Self::Forbidden(_) | Self::Resolve(ResolveError::Forbidden { .. }))
+    }
+
+    /// What it is counted as.
+    pub(crate) fn kind(&self) -> UpstreamFailure {
+        match self {
+            Self::Forbidden(_) | Self::Resolve(ResolveError::Forbidden { .. }) => UpstreamFailure::Forbidden,
+            Self::Resolve(_) => UpstreamFailure::Resolve,
+            Self::Connect { .. } => UpstreamFailure::Connect,
+            Self::Timeout(_) => UpstreamFailure::ConnectTimeout,
+            Self::Tls { .. } => UpstreamFailure::Tls,
+            Self::Http(_) => UpstreamFailure::Http,
+            Self::Parent(_) => UpstreamFailure::ParentProxy,
+            Self::Abandoned => UpstreamFailure::Abandoned,
+        }
     }
 
     /// Whether time ran out.

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hudsucker::Body;
+use hyper::body::Incoming;
 use tokio::time::Instant;
 
 pub(crate) use body::AnswerBody;
@@ -26,6 +27,7 @@ use self::pool::{Lease, OriginPool};
 use super::headers;
 use super::idle::Activity;
 use super::target::Origin;
+use crate::metrics::{Metrics, UpstreamFailure};
 
 /// Attempts in all, where an attempt found its connection closed before anything was sent.
 const ATTEMPTS: usize = 3;
@@ -58,6 +60,17 @@ impl From<SendError> for UpstreamError {
     }
 }
 
+impl UpstreamError {
+    /// What it is counted as.
+    pub(crate) fn kind(&self) -> UpstreamFailure {
+        match self {
+            Self::Dial(error) => error.kind(),
+            Self::Broken(_) | Self::Unsent => UpstreamFailure::Broken,
+            Self::FirstByte => UpstreamFailure::FirstByteTimeout,
+        }
+    }
+}
+
 /// hyper's messages name only the layer; the cause below says what happened.
 fn cause(error: &hyper::Error) -> String {
     let mut text = error.to_string();
@@ -83,12 +96,13 @@ pub(crate) struct Patience {
 pub(crate) struct Upstream {
     dialler: Arc<Dialler>,
     pools: Mutex<HashMap<Origin, Arc<OriginPool>>>,
+    metrics: Arc<Metrics>,
 }
 
 impl Upstream {
     /// With no connection yet: nothing is dialled before a client asks.
-    pub(crate) fn new(dialler: Dialler) -> Arc<Self> {
-        let upstream = Arc::new(Self { dialler: Arc::new(dialler), pools: Mutex::default() });
+    pub(crate) fn new(dialler: Dialler, metrics: Arc<Metrics>) -> Arc<Self> {
+        let upstream = Arc::new(Self { dialler: Arc::new(dialler), pools: Mutex::default(), metrics });
         tokio::spawn(retire_idle(Arc::downgrade(&upstream)));
         upstream
     }
@@ -121,7 +135,7 @@ impl Upstream {
                 () = upload.silence(patience.first_byte) => return Err(UpstreamError::FirstByte),
             };
             match sent {
-                Ok(response) => return Ok(with_lease(response, lease, patience)),
+                Ok(response) => return Ok(self.answer(response, Some(lease), patience)),
                 Err(SendError::Unsent(unsent)) if attempt < ATTEMPTS => request = *unsent,
                 Err(error) => return Err(error.into()),
             }
@@ -139,10 +153,14 @@ impl Upstream {
         let mut connection = self.dialler.dial_http1(origin).await.map_err(Arc::new)?;
         headers::for_http1(&mut request, origin);
         match tokio::time::timeout(patience.first_byte, connection.send(request)).await {
-            Ok(Ok(response)) => Ok(response.map(|incoming| AnswerBody::new(incoming, None, patience.idle))),
+            Ok(Ok(response)) => Ok(self.answer(response, None, patience)),
             Ok(Err(error)) => Err(error.into()),
             Err(_) => Err(UpstreamError::FirstByte),
         }
+    }
+
+    fn answer(&self, response: Response<Incoming>, lease: Option<Lease>, patience: Patience) -> Response<AnswerBody> {
+        response.map(|incoming| AnswerBody::new(incoming, lease, patience.idle, Arc::clone(&self.metrics)))
     }
 
     fn pool(&self, origin: &Origin) -> Arc<OriginPool> {
@@ -162,10 +180,6 @@ impl Upstream {
         // A pool that somebody else holds may be about to be used.
         pools.retain(|_, pool| !pool.retire() || Arc::strong_count(pool) > 1);
     }
-}
-
-fn with_lease(response: Response<hyper::body::Incoming>, lease: Lease, patience: Patience) -> Response<AnswerBody> {
-    response.map(|incoming| AnswerBody::new(incoming, Some(lease), patience.idle))
 }
 
 async fn retire_idle(upstream: std::sync::Weak<Upstream>) {

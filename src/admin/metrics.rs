@@ -1,0 +1,79 @@
+//! `/metrics`: OpenMetrics for those who ask for it, as Prometheus does, and Prometheus' older text format for others.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+pub(super) fn routes(registry: Arc<Registry>) -> Router {
+    Router::new().route("/metrics", get(metrics)).with_state(registry)
+}
+
+async fn metrics(State(registry): State<Arc<Registry>>, headers: HeaderMap) -> Response {
+    let mut text = String::new();
+    if encode(&mut text, &registry).is_err() {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    let accept = headers.get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
+    if accept.into_iter().any(|accept| accept.contains("application/openmetrics-text")) {
+        ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response()
+    } else {
+        ([(CONTENT_TYPE, TEXT)], older_text(&text)).into_response()
+    }
+}
+
+/// The same in Prometheus' text format, version 0.0.4, where a counter's metadata name it with `_total`, and in which units
+/// and the end are not told.
+fn older_text(open_metrics: &str) -> String {
+    let mut text = String::with_capacity(open_metrics.len());
+    let mut help = None;
+    for line in open_metrics.lines() {
+        if let Some(told) = line.strip_prefix("# HELP ") {
+            help = told.split_once(' ');
+        } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|told| told.split_once(' ')) {
+            let suffix = if kind == "counter" { "_total" } else { "" };
+            let help = help.take().map_or("", |(_, help)| help);
+            let _ = writeln!(text, "# HELP {name}{suffix} {help}\n# TYPE {name}{suffix} {kind}");
+        } else if !line.starts_with("# ") {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::metrics::counter::Counter;
+    use prometheus_client::metrics::gauge::Gauge;
+    use prometheus_client::registry::Unit;
+
+    use super::*;
+
+    #[test]
+    fn the_older_text_names_counters_as_their_samples_are_named() {
+        let mut registry = Registry::default();
+        registry.register("exchanges", "Exchanges # HELP done", Counter::<u64>::default());
+        registry.register_with_unit("spool", "Size", Unit::Bytes, Gauge::<i64>::default());
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        insta::assert_snapshot!(older_text(&text), @r"
+        # HELP exchanges_total Exchanges # HELP done.
+        # TYPE exchanges_total counter
+        exchanges_total 0
+        # HELP spool_bytes Size.
+        # TYPE spool_bytes gauge
+        spool_bytes 0
+        ");
+    }
+}

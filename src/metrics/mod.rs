@@ -1,0 +1,137 @@
+//! What copilens counts about itself, for `/metrics`: made once by the composition root and handed to whoever counts.
+//!
+//! All series exist from the start, with labels of fixed values: nothing that a client sends can make one, and no user is
+//! named. So counting is an addition to an atomic number and takes no lock.
+
+mod histogram;
+mod labels;
+mod series;
+
+use std::sync::Arc;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+pub use self::histogram::Histogram;
+pub use self::labels::{Credentials, RequestKind, StatusClass, TunnelRoute, UpstreamFailure};
+pub use self::series::{Labelled, Series};
+use crate::copilot::Reason;
+use crate::copilot::vocabulary::{Class, Kind};
+
+/// The word that all names begin with.
+pub const PREFIX: &str = "copilens";
+
+/// Seconds. A commit takes a fraction of a millisecond; `capture.commit_timeout_ms` is 250 by default.
+const COMMIT_BUCKETS: &[f64] =
+    &[0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
+/// Seconds. Those of OpenTelemetry's `gen_ai.client.operation.time_to_first_chunk`.
+const FIRST_BYTE_BUCKETS: &[f64] =
+    &[0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
+
+/// Everything that is counted where it happens. What the spool knows by itself is read from it at each scrape.
+#[derive(Debug)]
+pub struct Metrics {
+    tunnels_open: Labelled<TunnelRoute, Gauge>,
+    tunnels_opened: Labelled<TunnelRoute, Counter>,
+    /// Requests by how they came and how they were answered.
+    pub requests: Labelled<(RequestKind, StatusClass), Counter>,
+    /// Requests answered with 407.
+    pub unauthenticated: Labelled<Credentials, Counter>,
+    /// Failures of the upstream leg.
+    pub upstream_errors: Labelled<UpstreamFailure, Counter>,
+    /// From request to first byte of the answer's body, of exchanges that are recorded.
+    pub first_byte: Histogram,
+    /// How long the end of an answer was held until the spool had the exchange.
+    pub commit_wait: Histogram,
+    /// Exchanges whose end was released before the spool had them.
+    pub late: Counter,
+    /// Exchanges that the recorder has done.
+    pub exchanges: Labelled<(Kind, Class), Counter>,
+    /// Those of `exchanges` that are noise.
+    pub noise: Labelled<Reason, Counter>,
+    /// Panics in whatever thread or task.
+    pub panics: Counter,
+}
+
+impl Metrics {
+    /// Makes all series, at zero, in a registry with [`PREFIX`].
+    #[must_use]
+    pub fn register(to: &mut Registry) -> Self {
+        let metrics = Self {
+            tunnels_open: Labelled::register(to, "tunnels_open", "Tunnels that are open"),
+            tunnels_opened: Labelled::register(to, "tunnels_opened", "Tunnels opened since the start"),
+            requests: Labelled::register(to, "requests", "Requests answered, by the status class of the answer"),
+            unauthenticated: Labelled::register(to, "unauthenticated_requests", "Requests answered with 407"),
+            upstream_errors: Labelled::register(to, "upstream_errors", "Failures on the way to and from servers"),
+            first_byte: Histogram::new(FIRST_BYTE_BUCKETS),
+            commit_wait: Histogram::new(COMMIT_BUCKETS),
+            late: Counter::default(),
+            exchanges: Labelled::register(to, "exchanges", "Captured exchanges that the recorder has done"),
+            noise: Labelled::register(to, "noise_exchanges", "Captured exchanges that count for nothing"),
+            panics: Counter::default(),
+        };
+        metrics.register_unlabelled(to);
+        metrics
+    }
+
+    fn register_unlabelled(&self, to: &mut Registry) {
+        let first_byte = "From request to first byte of the answer's body, of captured exchanges";
+        to.register_with_unit("time_to_first_byte", first_byte, Unit::Seconds, self.first_byte.clone());
+        let commit_wait = "How long the end of an answer was held until its copy was safe from a crash";
+        to.register_with_unit("commit_wait", commit_wait, Unit::Seconds, self.commit_wait.clone());
+        let late = "Exchanges whose end was released before their copy was safe (capture.commit_timeout_ms)";
+        to.register("late_exchanges", late, self.late.clone());
+        to.register("panics", "Panics, each of which ended one exchange or one task", self.panics.clone());
+    }
+
+    /// Counts a tunnel as open until the guard is dropped.
+    #[must_use]
+    pub fn open_tunnel(&self, route: TunnelRoute) -> OpenTunnel {
+        self.tunnels_opened.inc(route);
+        let open = self.tunnels_open.get(route).cloned().unwrap_or_default();
+        open.inc();
+        OpenTunnel(open)
+    }
+}
+
+/// For tests of what counts.
+#[cfg(test)]
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::register(&mut Registry::default())
+    }
+}
+
+/// A tunnel that counts as open.
+#[derive(Debug)]
+pub struct OpenTunnel(Gauge);
+
+impl Drop for OpenTunnel {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Counts every panic of the process from now on, besides what is done about it already.
+pub fn count_panics(metrics: Arc<Metrics>) {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        metrics.panics.inc();
+        before(panic);
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_that_is_caught_is_counted() {
+        let metrics = Arc::new(Metrics::default());
+        count_panics(Arc::clone(&metrics));
+        assert!(std::panic::catch_unwind(|| panic!("by the test")).is_err());
+        // Other tests of this process may panic, too.
+        assert!(metrics.panics.get() >= 1);
+    }
+}
