@@ -12,7 +12,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, Request};
 
 use crate::asking::Ask;
-use crate::support::{CHAT_HOST, Copilens, Site, Upstream};
+use crate::support::{CHAT_HOST, COMPLETIONS_HOST, Copilens, Site, Upstream};
 
 const OPEN_METRICS: &str = "application/openmetrics-text";
 
@@ -180,6 +180,28 @@ async fn an_open_tunnel_is_counted_until_it_ends() {
     scrape_until(&copilens, open, 1.0).await;
     drop(tunnel);
     scrape_until(&copilens, open, 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_of_servers_are_counted_by_their_kind() {
+    let upstream = Upstream::start().await;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let resolve =
+        format!("{{ \"{CHAT_HOST}\" = \"{closed}\", \"{COMPLETIONS_HOST}\" = \"{}\" }}", upstream.fake.address());
+    let copilens = Site::new(&upstream).set("upstream.resolve", &resolve).start();
+    ask(&copilens, Ask::chat()).await;
+    let broken = Ask::completion().with(control::BREAK_OFF, "1");
+    let connection = copilens.tunnel("alice", broken.host, Alpn::Http2).await;
+    assert!(broken.send(&connection).await.bytes().await.is_err());
+    let text = scrape_until(&copilens, r#"copilens_noise_exchanges_total{reason="broken_off"}"#, 1.0).await;
+    assert_values(
+        &text,
+        &[
+            (r#"copilens_upstream_errors_total{kind="connect"}"#, 1.0),
+            (r#"copilens_upstream_errors_total{kind="broken_answer"}"#, 1.0),
+            (r#"copilens_requests_total{type="intercepted",code="5xx"}"#, 1.0),
+        ],
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
