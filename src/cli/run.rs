@@ -15,7 +15,19 @@ const LOG: &str = "info,hudsucker=off,tokio_graceful=warn";
 /// Runs until SIGTERM or Ctrl-C.
 pub(crate) fn run(sources: Sources) -> Result<(), Failure> {
     logging::start(LOG);
+    #[cfg(unix)]
+    take_all_descriptors();
     runtime()?.block_on(serve(sources))
+}
+
+/// Raises the soft limit of open descriptors to the hard one: each tunnel takes two, and shells start with 1,024.
+#[cfg(unix)]
+fn take_all_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::warn!(%error, soft = limit.current, hard = limit.maximum, "the limit of open files stays as it is");
+    }
 }
 
 pub(super) fn runtime() -> io::Result<tokio::runtime::Runtime> {

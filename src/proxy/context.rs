@@ -17,6 +17,8 @@ use crate::config::{Live, Settings};
 use crate::metrics::Metrics;
 use crate::recorder::Intake;
 
+/// How long a client may take for the head of a request outside a tunnel.
+const CLIENT_SILENCE: Duration = Duration::from_secs(30);
 /// From the answer to CONNECT to the end of the TLS handshake inside.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Added to the longest silence that upstream is allowed, so that upstream's is noticed first.
@@ -93,11 +95,15 @@ pub(crate) fn outer_server() -> auto::Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(30))
+        .header_read_timeout(CLIENT_SILENCE)
         .max_headers(MAX_HEADERS)
         .preserve_header_case(true)
         .auto_date_header(false)
         .http2()
+        .timer(TokioTimer::new())
+        // hyper's HTTP/2 has no header timeout: a client that says nothing does not answer a ping either.
+        .keep_alive_interval(CLIENT_SILENCE)
+        .keep_alive_timeout(HANDSHAKE)
         .max_concurrent_streams(1);
     builder
 }
