@@ -16,8 +16,12 @@
 //! | C6, C11-C13 | big bodies, framings, fidelity, first byte | e2e `transparency` |
 //! | C7-C10 | bombs, streams and bodies that make no sense | e2e `malformed` |
 //! | D1-D6 | upstream's refusals, silence, resets; clients that leave | e2e `upstream`, `noise` |
-//! | E1-E11, F1-F4, G1, G3 | disk, clock, restart, secrets, shutdown, reload | e2e `held_up`, `crash`, `midnight`, `secrets`, `lifecycle` |
+//! | E1-E8, E10 | disk, kill, restart, rebuild, midnight, a second instance | e2e `held_up`, `commands`, `crash`, `lifecycle`, `midnight` |
+//! | F1-F4 | secrets and who may read what | e2e `secrets`, `commands`, `onboarding`, `capture` |
+//! | G1, G3 | shutdown, a bad reload | e2e `lifecycle` |
 //! | G2 | out of descriptors | `g2_descriptors` |
+//!
+//! Without a test through the binary so far: A6, A8, E9, E11, E14-E16, F5-F8, G4, G5.
 //!
 //! hudsucker's hazards: H1, H2, H3 e2e `tunnel`; H4 `c3_slow` and e2e `tunnel`; H5 e2e `destinations`; H6 e2e `websocket`;
 //! H7 e2e `transparency`; H8 `c3_slow`, `c5_sizes`; H9 `g2_descriptors`; H10 e2e `tunnel`; H11 e2e `malformed`;
