@@ -13,6 +13,8 @@ mod answer;
 mod capture;
 mod context;
 mod forward;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod handler;
 mod headers;
 mod host;
