@@ -68,7 +68,9 @@ fn prefixed(bytes: &[u8], place: usize, prefix: usize, is_part: fn(u8) -> bool) 
 fn copilot_token(bytes: &[u8], place: usize) -> Option<Range<usize>> {
     let end = run_end(bytes, place, |byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'`' | b'\\'));
     let is_token = memmem::find(bytes.get(place..end)?, b";exp=").is_some();
-    Some(if is_token { place..end } else { end..end })
+    // After a backslash, the `t` may be a tab's, and JSON knows no other letter in its place.
+    let is_escaped = place.checked_sub(1).and_then(|before| bytes.get(before)) == Some(&b'\\');
+    Some(if is_token { place + usize::from(is_escaped)..end } else { end..end })
 }
 
 /// The credentials after `Bearer `: RFC 6750 section 2.1, and the `;` and `:` of Copilot tokens.
@@ -79,33 +81,36 @@ fn bearer(bytes: &[u8], place: usize) -> Option<Range<usize>> {
     (matches!(scheme, b'B' | b'b') && end - start >= SHORTEST).then_some(start..end)
 }
 
-/// The string value of the JSON key that the word at `place` ends.
+/// The string value of the JSON key that the word at `place` ends. Both are quoted alike: other quotes belong to a string
+/// around them.
 fn json_value(bytes: &[u8], place: usize) -> Option<Range<usize>> {
     let key_end = run_end(bytes, place, |byte| byte.is_ascii_alphabetic());
-    let colon = skip_space(bytes, after_quote(bytes, key_end)?);
+    let (escapes, after_key) = quote(bytes, key_end)?;
+    let colon = skip_space(bytes, after_key);
     let value = (bytes.get(colon) == Some(&b':')).then(|| skip_space(bytes, colon + 1))?;
-    let start = after_quote(bytes, value)?;
-    let end = string_end(bytes, start, start - value - 1);
+    let (_, start) = quote(bytes, value).filter(|(of_value, _)| *of_value == escapes)?;
+    let end = string_end(bytes, start, escapes);
     (end - start >= SHORTEST).then_some(start..end)
 }
 
-/// The place after a quote that may be escaped, being in a string itself.
-fn after_quote(bytes: &[u8], place: usize) -> Option<usize> {
+/// The number of backslashes before a quote, which are there where it is in a string itself, and the place after it.
+fn quote(bytes: &[u8], place: usize) -> Option<(usize, usize)> {
     let quote = run_end(bytes, place, |byte| byte == b'\\');
-    (bytes.get(quote) == Some(&b'"')).then_some(quote + 1)
+    (bytes.get(quote) == Some(&b'"')).then_some((quote - place, quote + 1))
 }
 
 fn skip_space(bytes: &[u8], place: usize) -> usize {
     run_end(bytes, place, |byte| byte.is_ascii_whitespace())
 }
 
-/// Where a JSON string ends whose quotes are escaped by `escapes` backslashes. More of them before a quote make it part
-/// of the string.
+/// Where a JSON string ends whose quotes are escaped by `escapes` backslashes. A quote in it has as many again and one more,
+/// after any number of backslashes of the string, which are two of those each.
 fn string_end(bytes: &[u8], start: usize, escapes: usize) -> usize {
+    let in_string = 2 * escapes + 1;
     let mut place = start;
     while place < bytes.len() {
         let run = run_end(bytes, place, |byte| byte == b'\\');
-        if bytes.get(run) == Some(&b'"') && run - place <= escapes {
+        if bytes.get(run) == Some(&b'"') && (run - place) % (in_string + 1) != in_string {
             return place;
         }
         place = run + 1;
@@ -177,6 +182,25 @@ mod tests {
     fn json_quoted_in_json_is_masked_too() {
         let shown = masked(r#"{"text":"{\"token\":\"canary-canary-canary\",\"n\":1}"}"#);
         assert_eq!(shown, r#"{"text":"{\"token\":\"********************\",\"n\":1}"}"#);
+    }
+
+    #[test]
+    fn json_stays_json() {
+        let stars = "*".repeat(20);
+        for (text, expected) in [
+            (r#"{"token":"canary-canary-canary\\","n":"1"}"#, format!(r#"{{"token":"{stars}\\","n":"1"}}"#)),
+            (
+                r#"["{\"token\":\"canary-canary-canary\\\\\",\"n\":1}"]"#,
+                format!(r#"["{{\"token\":\"{stars}\\\\\",\"n\":1}}"]"#),
+            ),
+            (r#"["token\":",111111111111111111111111,"x"]"#, r#"["token\":",111111111111111111111111,"x"]"#.to_owned()),
+            (r#"{"code":"\tid=1;exp=2;canary-canary"}"#, format!(r#"{{"code":"\t{stars}****"}}"#)),
+        ] {
+            assert_eq!(masked(text), expected);
+            assert!(serde_json::from_str::<serde_json::Value>(&masked(text)).is_ok(), "{text}");
+        }
+        let quoted = masked(r#"["{\"token\":\"canary-\\\"-canary-canary\"}"]"#);
+        assert!(!quoted.contains("canary") && quoted.ends_with(r#"\"}"]"#), "{quoted}");
     }
 
     #[test]
