@@ -1,10 +1,10 @@
 //! What is wrong with the configuration: every fault at once, each with its place and what to do.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// One fault: where, and what.
+/// One fault: where, and what. Shown on one line, whatever it quotes: control characters are escaped.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
     /// The file, or the environment variable.
@@ -17,10 +17,11 @@ pub struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            Some(line) => write!(f, "{}:{line}: {}", self.place, self.message),
-            None => write!(f, "{}: {}", self.place, self.message),
+        let line = self.line.map(|line| format!(":{line}")).unwrap_or_default();
+        for character in format!("{}{line}: {}", self.place, self.message).chars() {
+            if character.is_control() { write!(f, "{}", character.escape_default())? } else { f.write_char(character)? }
         }
+        Ok(())
     }
 }
 
@@ -86,6 +87,12 @@ mod tests {
         let error = Error::Faults(vec![fault(Some(3), "bad"), fault(None, "worse")]);
         assert_eq!(error.to_string(), "a.toml:3: bad\na.toml: worse");
         assert_eq!(error.exit_code(), 78);
+    }
+
+    #[test]
+    fn a_fault_is_one_line_whatever_it_quotes() {
+        let fault = Fault { place: "A\n__B".to_owned(), line: None, message: "\"é\t\u{1b}\" is no size".to_owned() };
+        assert_eq!(fault.to_string(), r#"A\n__B: "é\t\u{1b}" is no size"#);
     }
 
     #[test]
