@@ -19,15 +19,10 @@ static USERS: LazyLock<(Directory, [String; 2])> = LazyLock::new(|| {
     (Directory::new(accounts, &seed), passwords)
 });
 
-fuzz_target!(|value: &[u8]| match Credentials::parse(value) {
-    Ok(credentials) => {
-        what_is_read_was_sent(value, &credentials);
-        only_users_are_admitted(&credentials);
-    }
-    Err(error) => {
-        let message = error.to_string();
-        assert!(value.len() < 12 || !message.as_bytes().windows(value.len()).any(|part| part == value), "{message}");
-    }
+fuzz_target!(|value: &[u8]| {
+    let Ok(credentials) = Credentials::parse(value) else { return };
+    what_is_read_was_sent(value, &credentials);
+    only_users_are_admitted(&credentials);
 });
 
 fn what_is_read_was_sent(value: &[u8], credentials: &Credentials) {

@@ -21,10 +21,6 @@ fuzz_target!(|input: &[u8]| {
     let once = masked.clone();
     redact::body(&mut masked);
     assert_eq!(masked, once, "nothing is left to mask");
-    if let Ok(url) = std::str::from_utf8(input) {
-        let redacted = redact::url(url);
-        assert_eq!(redact::url(&redacted), redacted, "nothing is left in the URL");
-    }
 });
 
 /// The value with its strings empty, and objects as the list of their values: a mask may make two keys alike.
