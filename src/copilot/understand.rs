@@ -1,5 +1,6 @@
 //! From an exchange's bytes to its content and facts: decode, redact, parse, gather.
 
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -34,16 +35,35 @@ pub fn understand(exchange: &Exchange, decode_limit: usize) -> Understanding {
     let (response, mut response_problems) =
         plain(&exchange.response_body, head.response_size, response_headers, decode_limit);
 
-    let (request_content, problem) = content::request(&request);
+    let (mut request_content, problem) = content::request(&request);
     request_problems.extend(problem);
-    let response_content = content::answer(&response, head.response_header("content-type"));
+    let mut response_content = content::answer(&response, head.response_header("content-type"));
     response_problems.extend(response_content.problem);
+    mask_escaped(&request, std::slice::from_mut(&mut request_content));
+    mask_escaped(&response, &mut response_content.values);
 
     let facts = Facts::gather(head, &Prompt::read(&request_content), &Answer::read(&response_content.values));
     Understanding {
         request_content,
         facts: Facts { streamed: response_content.streamed, request_problems, response_problems, ..facts },
         response_content: response_content.values,
+    }
+}
+
+/// Masks secrets that only show once JSON's escapes are undone: some encoders write `tid\u003d` for `tid=`, or `\/` for `/`.
+fn mask_escaped(body: &[u8], values: &mut [Value]) {
+    let escapes: [&[u8]; 2] = [b"\\u00", b"\\/"];
+    if escapes.iter().any(|escape| memmem::find(body, escape).is_some()) {
+        values.iter_mut().for_each(mask);
+    }
+}
+
+fn mask(value: &mut Value) {
+    match value {
+        Value::String(text) => redact::text(text),
+        Value::Array(items) => items.iter_mut().for_each(mask),
+        Value::Object(fields) => fields.values_mut().for_each(mask),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
@@ -113,6 +133,14 @@ mod tests {
                 r#"{"choices":[],"usage":{"prompt_tokens":24,"completion_tokens":9,"prompt_tokens_details":{"cached_tokens":16}}}"#,
             ]),
         )
+    }
+
+    #[test]
+    fn a_secret_behind_jsons_escapes_is_masked() {
+        let token = "tid\\u003d0123456789abcdef0123456789abcdef;exp\\u003d1893456000;sku\\u003dx;chat\\u003d1:sig";
+        let body = format!(r#"{{"messages":[{{"role":"user","content":"my token is {token}"}}]}}"#);
+        let text = understand(&sample::chat(&[], &body, ""), LIMIT).request_content.to_string();
+        assert!(text.contains("my token is") && !text.contains("0123456789abcdef"), "{text}");
     }
 
     #[test]

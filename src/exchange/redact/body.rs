@@ -35,6 +35,14 @@ pub fn body(bytes: &mut [u8]) {
     }
 }
 
+/// [`body`] for a text of its own, such as a JSON string after its escapes are undone.
+pub fn text(text: &mut String) {
+    let mut bytes = std::mem::take(text).into_bytes();
+    body(&mut bytes);
+    // A mask is ASCII for whole characters, so the text stays UTF-8; were it not so, it would be better lost than shown.
+    *text = String::from_utf8(bytes).unwrap_or_default();
+}
+
 fn mask_all(bytes: &mut [u8], word: &[u8], extent: fn(&[u8], usize) -> Option<Range<usize>>) {
     let mut from = 0;
     while let Some(found) = bytes.get(from..).and_then(|rest| memmem::find(rest, word)) {
