@@ -120,6 +120,11 @@ impl Recording {
         }
     }
 
+    /// Whether the answer has a content coding, so that nothing can be recognised in its body.
+    pub(crate) fn response_is_coded(&self) -> bool {
+        lock(&self.draft).as_ref().is_some_and(|draft| draft.head.response_is_coded())
+    }
+
     /// A part of the answer's body has come. With the first one, how long it was waited for.
     pub(crate) fn response_data(&self, data: &[u8]) -> Option<Duration> {
         let mut draft = lock(&self.draft);

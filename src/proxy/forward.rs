@@ -4,8 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::CONTENT_ENCODING;
-use http::{Request, Response, StatusCode, request, response};
+use http::{Request, Response, StatusCode, request};
 use http_body_util::combinators::BoxBody;
 use hudsucker::Body;
 
@@ -98,17 +97,14 @@ async fn pass_on(
         }
         return Response::from_parts(parts, Body::from(BoxBody::new(body)));
     }
-    let tap = ResponseTap::new(body, recording, is_plain(&parts), patience, Arc::clone(&context.metrics));
+    let is_plain = !recording.response_is_coded();
+    let tap = ResponseTap::new(body, recording, is_plain, patience, Arc::clone(&context.metrics));
     Response::from_parts(parts, Body::from(BoxBody::new(tap)))
 }
 
 /// Answers that have no content by their status (RFC 9110 section 6.4.1).
 fn has_no_content(status: StatusCode) -> bool {
     matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-}
-
-fn is_plain(parts: &response::Parts) -> bool {
-    parts.headers.get(CONTENT_ENCODING).is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 async fn failed(
