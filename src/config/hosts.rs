@@ -51,13 +51,18 @@ pub(super) fn parse_host(text: &str) -> Result<String, String> {
         return Ok(address.to_string());
     }
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
-    let is_label = |label: &str| {
-        (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    };
-    if name.len() <= 253 && name.split('.').all(is_label) {
+    if is_host_name(&name) {
         return Ok(name);
     }
     Err("write a host name alone, such as api.example.com (no scheme, port or path; * only as a leading \"*.\")".into())
+}
+
+/// Whether this is a name as the DNS has them, or `_` in it, as some private zones have.
+pub(crate) fn is_host_name(name: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    name.len() <= 253 && name.split('.').all(is_label)
 }
 
 /// Hosts that are dialled at an address given here instead of the one their name resolves to (`upstream.resolve`).

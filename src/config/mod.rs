@@ -19,6 +19,7 @@ mod user_auth;
 pub use allowlist::Allowlist;
 pub use endpoints::{HostPort, ParentProxy, ReachedAt};
 pub use fault::{Error, Fault, nearest};
+pub(crate) use hosts::is_host_name;
 pub use hosts::{HostPattern, OtherHosts, Resolve};
 pub use live::Live;
 pub use load::{DEFAULT_PATH, Loaded, Sources};

@@ -3,6 +3,8 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use crate::config::is_host_name;
+
 /// Lower case and without one trailing dot; an address in its usual spelling, without brackets. `None` for anything that
 /// is no host.
 pub(super) fn normal_host(host: &str) -> Option<String> {
@@ -13,13 +15,7 @@ pub(super) fn normal_host(host: &str) -> Option<String> {
     if ends_in_number(&host) {
         return ipv4(&host).map(|address| address.to_string());
     }
-    is_name(&host).then_some(host)
-}
-
-fn is_name(host: &str) -> bool {
-    host.len() <= 253
-        && host.split('.').all(|label| !label.is_empty() && label.len() <= 63)
-        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+    is_host_name(&host).then_some(host)
 }
 
 /// No name in the DNS does, so such a host is an address or nothing (WHATWG URL, "ends in a number").
