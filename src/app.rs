@@ -307,7 +307,7 @@ fn onboarding(settings: &Settings, ca: CaCertificate, listen: SocketAddr) -> Onb
     Onboarding {
         ca,
         listen,
-        public_address: settings.public_address.as_ref().and_then(|address| address.to_string().parse().ok()),
+        public_address: settings.public_address.as_ref().map(Into::into),
         intercept_hosts: settings.intercept.hosts.iter().map(ToString::to_string).collect(),
         prompts_kept: settings.capture.content == Content::Full,
         retention_days: settings.records.retention_days,

@@ -46,11 +46,12 @@ fn pac(hosts: &[String], proxy: &ProxyAddress) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::HostPort;
 
     #[test]
     fn only_intercepted_hosts_go_through_the_proxy() {
         let hosts = ["*.githubcopilot.com".to_owned(), "api.github.com".to_owned()];
-        insta::assert_snapshot!(pac(&hosts, &"proxy.example.com:8080".parse().unwrap()), @r#"
+        insta::assert_snapshot!(pac(&hosts, &"proxy.example.com:8080".parse::<HostPort>().as_ref().unwrap().into()), @r#"
         function FindProxyForURL(url, host) {
           if (shExpMatch(host, "*.githubcopilot.com")
               || shExpMatch(host, "api.github.com")) {
@@ -63,7 +64,7 @@ mod tests {
 
     #[test]
     fn no_hosts_and_odd_hosts_still_make_a_script() {
-        let proxy = "[2001:db8::1]:8080".parse().unwrap();
+        let proxy = "[2001:db8::1]:8080".parse::<HostPort>().as_ref().unwrap().into();
         assert!(pac(&[], &proxy).contains("if (false) {\n    return \"PROXY [2001:db8::1]:8080\""));
         assert!(pac(&["a\"+x".to_owned()], &proxy).contains(r#"shExpMatch(host, "a\"+x")"#));
     }

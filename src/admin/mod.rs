@@ -19,7 +19,7 @@ use axum::response::Redirect;
 use axum::routing::get;
 use prometheus_client::registry::Registry;
 
-pub use address::{AddressError, ProxyAddress};
+pub use address::ProxyAddress;
 pub use health::Health;
 pub use onboarding::Onboarding;
 pub use token::AdminToken;

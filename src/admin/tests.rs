@@ -8,7 +8,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::certs::{CaCertificate, CaFiles};
-use crate::config::ReachedAt;
+use crate::config::{HostPort, ReachedAt};
 
 fn new_ca() -> CaCertificate {
     let dir = tempfile::tempdir().unwrap();
@@ -139,7 +139,7 @@ async fn through_the_proxy_it_shows_the_address_that_the_client_reached() {
 #[tokio::test]
 async fn the_configured_address_goes_before_what_was_reached() {
     let mut onboarding = default_onboarding();
-    onboarding.public_address = Some("copilot.example.com:3128".parse().unwrap());
+    onboarding.public_address = "copilot.example.com:3128".parse::<HostPort>().as_ref().ok().map(Into::into);
     let mut request = get_from("mitm.it", "/install");
     request.extensions_mut().insert(ReachedAt("10.1.2.3:8080".parse().unwrap()));
     for page in [

@@ -119,7 +119,19 @@ mod tests {
         for (text, shown) in [("Proxy.Example.com:8080", "proxy.example.com:8080"), ("[::1]:80", "[::1]:80")] {
             assert_eq!(text.parse::<HostPort>().unwrap().to_string(), shown);
         }
-        for text in ["", "host", "host:", "host:0", "host:65536", ":80", "::1:80", "http://host:80", "a b:80"] {
+        for text in [
+            "",
+            "host",
+            "host:",
+            "host:0",
+            "host:65536",
+            ":80",
+            "::1:80",
+            "http://host:80",
+            "a b:80",
+            "user@host:1",
+            "host:70000",
+        ] {
             assert!(text.parse::<HostPort>().is_err(), "{text:?}");
         }
     }
