@@ -28,6 +28,8 @@ use crate::usage::UsageEvent;
 const BATCH: usize = 256;
 /// Bytes of a batch in memory.
 const BATCH_BYTES: u64 = 8 << 20;
+/// Pause after a batch that emptied the spool, so that entries come together: a transaction for each costs more than its work.
+const GATHER: Duration = Duration::from_millis(50);
 /// How long the thread waits for work before it looks at the day files.
 const WAIT: Duration = Duration::from_millis(200);
 /// Pauses after a fault: the first, and the longest.
@@ -133,12 +135,16 @@ impl Recorder {
         self.attempt(|recorder| Ok(recorder.days.catch_up()?));
         let mut reader = self.spool.reader();
         while let Some(batch) = self.next(&mut reader) {
+            let was_short = !batch.is_empty() && batch.len() < BATCH;
             if !batch.is_empty() && !self.attempt(|recorder| recorder.record(&batch)) {
                 break;
             }
             self.spool.settle(batch.into_iter().map(|entry| entry.token));
             if let Some(written) = self.days.write_if_due() {
                 self.report(DAY_FILES, written.err().map(|error| error.to_string()));
+            }
+            if was_short && !self.stopping() {
+                std::thread::park_timeout(GATHER);
             }
         }
         if let Err(error) = self.days.write() {
