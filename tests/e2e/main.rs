@@ -30,6 +30,7 @@ mod noise;
 mod onboarding;
 mod recording;
 mod secrets;
+mod shutdown;
 mod transparency;
 mod tunnel;
 mod upstream;
