@@ -186,6 +186,7 @@ impl App {
         metrics::count_panics(Arc::clone(&metrics));
         let (spool, recorder) = start_recorder(&live, files.clone(), Arc::clone(&metrics))?;
         registry.register_collector(Box::new(SpoolMetrics(Arc::clone(&spool))));
+        registry.register_collector(Box::new(config::ReloadMetric(Arc::clone(&live))));
         let recorder = Arc::new(std::sync::Mutex::new(recorder));
         let proxy_listener = bind("listen", settings.listen)?;
         let admin_listener = bind("admin_listen", settings.admin_listen)?;
