@@ -29,6 +29,7 @@ mod midnight;
 mod noise;
 mod onboarding;
 mod recording;
+mod reload;
 mod secrets;
 mod shutdown;
 mod transparency;

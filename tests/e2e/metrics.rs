@@ -35,14 +35,14 @@ fn token(copilens: &Copilens) -> String {
     std::fs::read_to_string(copilens.site.path("config/admin-token")).unwrap().trim().to_owned()
 }
 
-async fn scrape(copilens: &Copilens) -> String {
+pub(crate) async fn scrape(copilens: &Copilens) -> String {
     let page = get(copilens, Some(&format!("Bearer {}", token(copilens))), OPEN_METRICS).await;
     assert_eq!(page.status, 200, "{}", page.text);
     page.text
 }
 
 /// The value of a series, written as in the text but with its labels in the order of this list: `name{a="1",b="2"}`.
-fn value(text: &str, series: &str) -> f64 {
+pub(crate) fn value(text: &str, series: &str) -> f64 {
     let found = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     found.unwrap_or_else(|| panic!("no {series} in\n{text}")).parse().unwrap()
 }
