@@ -19,7 +19,8 @@ use super::{CaFiles, leaf};
 /// Says whether a host (lower case, without brackets or final dot) may get a certificate. Asked anew at every call, so it may follow a reload.
 pub type HostFilter = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
-/// A certificate lives 30 days less one for slow clocks; made anew after a week, it never comes near its end in use.
+/// A certificate lives 30 days less one for slow clocks; made anew after a week by the wall clock, it never comes near its
+/// end in use.
 const RENEWED_AFTER: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// A wildcard in the intercept list lets clients choose names; beyond this many the least used are forgotten.
 const CACHED_HOSTS: u64 = 4096;
@@ -31,8 +32,25 @@ pub struct LeafAuthority {
     leaf_key: KeyPair,
     allowed: HostFilter,
     tls: TlsParts,
-    cache: Cache<String, Arc<ServerConfig>>,
+    cache: Cache<String, Made>,
     refusal: Arc<ServerConfig>,
+}
+
+/// A host's configuration, and when its certificate was signed.
+#[derive(Clone)]
+struct Made {
+    config: Arc<ServerConfig>,
+    at: SystemTime,
+}
+
+impl Made {
+    /// The cache counts time that passed; a clock that was set, or a machine that slept, makes another one necessary.
+    fn is_fresh(&self, now: SystemTime) -> bool {
+        match now.duration_since(self.at) {
+            Ok(age) => age < RENEWED_AFTER,
+            Err(set_back) => set_back.duration() < leaf::BACKDATED,
+        }
+    }
 }
 
 /// Why a host gets no certificate.
@@ -95,14 +113,21 @@ impl LeafAuthority {
         if !(self.allowed)(&key) {
             return Err(LeafError::NotAllowed(key));
         }
-        let made = self.cache.try_get_with(key, async { self.make_config(&name) }).await;
-        made.map_err(|error| LeafError::clone(&error))
+        if let Some(made) = self.cache.get(&key).await {
+            if made.is_fresh(SystemTime::now()) {
+                return Ok(made.config);
+            }
+            self.cache.invalidate(&key).await;
+        }
+        let made = self.cache.try_get_with(key, async { self.make(&name) }).await;
+        made.map(|made| made.config).map_err(|error| LeafError::clone(&error))
     }
 
-    fn make_config(&self, name: &ServerName<'_>) -> Result<Arc<ServerConfig>, LeafError> {
+    fn make(&self, name: &ServerName<'_>) -> Result<Made, LeafError> {
+        let at = SystemTime::now();
         let certificate = self.mint(name)?;
         tracing::debug!(host = %name.to_str(), "signed a certificate");
-        self.tls.config(certificate, &self.leaf_key)
+        Ok(Made { config: self.tls.config(certificate, &self.leaf_key)?, at })
     }
 
     fn mint(&self, name: &ServerName<'_>) -> Result<CertificateDer<'static>, LeafError> {

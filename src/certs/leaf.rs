@@ -12,7 +12,7 @@ use super::ca_files::unique_serial;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Clients whose clock is behind still accept a new certificate.
-const BACKDATED: Duration = DAY;
+pub(super) const BACKDATED: Duration = DAY;
 const LIFE: Duration = Duration::from_secs(30 * DAY.as_secs());
 /// The longest common name that X.509 allows (`ub-common-name`, RFC 5280, appendix A.1).
 const LONGEST_COMMON_NAME: usize = 64;
