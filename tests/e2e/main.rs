@@ -15,6 +15,7 @@ mod support;
 mod admission;
 mod asking;
 mod capture;
+mod clock;
 mod commands;
 mod crash;
 mod destinations;

@@ -1,6 +1,7 @@
 //! UTC midnight, through the real binary under a shifted clock.
 
-use std::path::PathBuf;
+use std::fs;
+use std::sync::Arc;
 
 use chrono::{Days, NaiveDate, Utc};
 use copilens::sim::copilot::FakeOptions;
@@ -8,24 +9,18 @@ use copilens::sim::tls::Alpn;
 use serde_json::Value;
 
 use crate::asking::Ask;
+use crate::clock::FakeTime;
+use crate::load::{Books, Load, Seen, assert_balanced, busy_upstream, day_files, patient_site};
 use crate::support::{Copilens, Site, Upstream, files_in, json, wait_until};
 
-/// The library of Debian's package `faketime`.
-fn faketime() -> Option<PathBuf> {
-    let folders = files_in("/usr/lib".as_ref());
-    folders.iter().map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|path| path.exists())
-}
-
 /// Yesterday, so that certificates made under the shifted clock are valid by the real one too.
-fn yesterday() -> NaiveDate {
+pub(crate) fn yesterday() -> NaiveDate {
     Utc::now().date_naive() - Days::new(1)
 }
 
-fn shortly_before_midnight(site: Site, day: NaiveDate, library: &std::path::Path) -> Copilens {
-    Copilens::start_with(site, |command| {
-        command.env("LD_PRELOAD", library).env("TZ", "UTC").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        command.env("FAKETIME", format!("@{day} 23:59:55"));
-    })
+/// Seconds before the end of the day.
+fn start_before_midnight(faketime: &FakeTime, site: Site, day: NaiveDate) -> Copilens {
+    faketime.start_at(site, &format!("@{day} 23:59:55"))
 }
 
 fn day_of(record: &Value) -> &str {
@@ -34,14 +29,11 @@ fn day_of(record: &Value) -> &str {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn exchanges_around_midnight_are_booked_on_the_day_of_their_end() {
-    let Some(library) = faketime() else {
-        println!("skipped: no libfaketime (Debian package faketime)");
-        return;
-    };
+    let Some(faketime) = FakeTime::find() else { return };
     let upstream = Upstream::with(FakeOptions { gated: true, ..FakeOptions::default() }, Alpn::Both).await;
     let before = yesterday();
     let after = before + Days::new(1);
-    let copilens = shortly_before_midnight(Site::new(&upstream), before, &library);
+    let copilens = start_before_midnight(&faketime, Site::new(&upstream), before);
 
     let across = Ask::chat();
     let mut answer = across.send(&copilens.tunnel("bob", across.host, Alpn::Http2).await).await;
@@ -76,4 +68,37 @@ async fn exchanges_around_midnight_are_booked_on_the_day_of_their_end() {
         (&before_midnight.into(), &0.into())
     );
     assert_eq!(files_in(&copilens.site.path("logs/metrics")).len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e8_midnight_under_load_books_each_exchange_on_one_day() {
+    let Some(faketime) = FakeTime::find() else { return };
+    let upstream = busy_upstream().await;
+    let before = yesterday();
+    let days = [before, before + Days::new(1)].map(|day| day.to_string());
+    let copilens = start_before_midnight(&faketime, patient_site(&upstream), before);
+    let seen = Arc::new(Seen::default());
+    let load = Load::start(&copilens, &seen);
+    wait_until("exchanges of the new day", || (day_files(&copilens.site).get(&days[1])?.0 > 30).then_some(()));
+    load.end().await;
+    let (code, site) = copilens.stop();
+    assert_eq!(code, Some(0));
+
+    let books = Books::open(&site);
+    for record in &books.records {
+        let time =
+            |text: &Value| text.as_str().unwrap().trim_end_matches('Z').parse::<chrono::NaiveDateTime>().unwrap();
+        let passed = time(&record["timestamp"]) - time(&record["timings"]["started_at"]);
+        let measured = record["timings"]["duration_ms"].as_f64().unwrap();
+        let passed = passed.num_microseconds().unwrap() as f64 / 1000.0;
+        assert!((passed - measured).abs() < 1000.0, "{passed} ms by the clock, {measured} ms measured");
+    }
+    let booked = books.turns_by_day();
+    assert_eq!(booked.keys().collect::<Vec<_>>(), days.iter().collect::<Vec<_>>());
+    assert_eq!(day_files(&site), booked);
+    // A restart makes both anew.
+    fs::remove_dir_all(site.path("logs/metrics")).unwrap();
+    let (code, site) = site.start().stop();
+    assert_eq!(code, Some(0));
+    assert_eq!(assert_balanced(&site, &seen), seen.finished());
 }
