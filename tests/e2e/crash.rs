@@ -1,7 +1,8 @@
 //! What is kept when the process ends in the middle of its work, and who may use the log folder then.
 
+use std::io::{BufRead, BufReader};
 use std::panic::AssertUnwindSafe;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use copilens::sim::client::Reply;
 use copilens::sim::copilot::control;
@@ -101,4 +102,36 @@ async fn what_a_killed_recorder_had_not_done_is_done_at_the_next_start() {
     let day = copilens.wait_for_day(|day| day["total_completions_count"] == 5);
     assert_eq!(day["usage"]["alice"]["completions"], json!({"vscode-1.96.2": {"python": 5}}));
     assert_eq!(copilens.wait_for_readyz(200).await, "ready\n");
+}
+
+/// The first line of a start, which is empty where it ended instead, and how it ended.
+fn first_words(mut child: Child) -> (String, Child) {
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    (line, child)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e10_of_several_first_starts_at_once_one_runs_and_the_others_end_with_75() {
+    let upstream = Upstream::start().await;
+    let site = Site::new(&upstream);
+    let start = || site.command(&["run"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let starts: Vec<_> = (0..4).map(|_| start()).collect();
+    let starting: Vec<_> = starts.into_iter().map(|child| std::thread::spawn(|| first_words(child))).collect();
+    let (mut running, mut ended) = (Vec::new(), Vec::new());
+    for starting in starting {
+        let (line, mut child) = starting.join().unwrap();
+        if line.starts_with("listening") {
+            running.push(child);
+        } else {
+            ended.push(child.wait().unwrap().code());
+        }
+    }
+    let alive: Vec<_> = running.iter_mut().map(|child| child.try_wait().unwrap().is_none()).collect();
+    for child in &mut running {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert_eq!((alive, ended), (vec![true], vec![Some(75); 3]));
+    assert_eq!(site.start().stop().0, Some(0));
 }
