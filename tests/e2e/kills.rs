@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,10 +33,19 @@ enum Moment {
     Drain,
     /// After SIGTERM.
     Shutdown,
+    /// In the middle of `rebuild`, with work left in the spool.
+    Rebuild,
 }
 
-const MOMENTS: [Moment; 6] =
-    [Moment::Burst, Moment::CatchingUp, Moment::Drain, Moment::Start, Moment::Shutdown, Moment::WarmUp];
+const MOMENTS: [Moment; 7] = [
+    Moment::Burst,
+    Moment::Rebuild,
+    Moment::CatchingUp,
+    Moment::Drain,
+    Moment::Start,
+    Moment::Shutdown,
+    Moment::WarmUp,
+];
 
 /// Up to so many milliseconds.
 async fn pause(rng: &mut Seeded, most: u64) {
@@ -57,8 +66,13 @@ fn let_recorder_go(site: &Site) {
 }
 
 async fn kill_at(moment: Moment, site: Site, seen: &Arc<Seen>, rng: &mut Seeded) -> Site {
-    if moment == Moment::Start {
-        kill_starting(&site, rng).await;
+    let command = match moment {
+        Moment::Start => Some("run"),
+        Moment::Rebuild => Some("rebuild"),
+        _ => None,
+    };
+    if let Some(command) = command {
+        kill_command(site.command(&[command]), rng).await;
         return site;
     }
     let copilens = site.start();
@@ -74,8 +88,7 @@ async fn kill_at(moment: Moment, site: Site, seen: &Arc<Seen>, rng: &mut Seeded)
     kill_under(moment, copilens, load, rng).await
 }
 
-async fn kill_starting(site: &Site, rng: &mut Seeded) {
-    let mut command = site.command(&["run"]);
+async fn kill_command(mut command: Command, rng: &mut Seeded) {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     pause(rng, 300).await;
     child.kill().unwrap();

@@ -249,6 +249,10 @@ fn stored(site: &Site, days: &BTreeMap<String, Turns>) -> BTreeMap<String, Turns
     days.keys().map(turns).collect()
 }
 
+fn day_file_texts(site: &Site) -> Vec<String> {
+    files_in(&site.path("logs/metrics")).iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
+}
+
 /// Holds after a stop: what was seen to finish is recorded once, nothing is recorded twice, record files, store and day
 /// files tell the same, `rebuild` too, and nothing unfinished is left. Gives the number of records.
 pub(crate) fn assert_balanced(site: &Site, seen: &Seen) -> usize {
@@ -259,12 +263,14 @@ pub(crate) fn assert_balanced(site: &Site, seen: &Seen) -> usize {
     let doubled: Vec<_> = prompts.iter().filter(|(_, count)| **count > 1).collect();
     assert!(lost.is_empty() && doubled.is_empty(), "of {}: lost {lost:?}, doubled {doubled:?}", finished.len());
     let days = books.turns_by_day();
-    assert_eq!((day_files(site), stored(site, &days)), (days.clone(), days.clone()), "day files and store");
+    assert_eq!((day_files(site), stored(site, &days)), (days.clone(), days), "day files and store");
     for folder in ["logs/.unfinished", "logs/spool"] {
         assert_eq!(files_in(&site.path(folder)), Vec::<PathBuf>::new());
     }
+    let all = || (day_file_texts(site), site.stdout(&["report", "--json"]));
+    let before = all();
     site.stdout(&["rebuild"]);
-    assert_eq!((day_files(site), stored(site, &days)), (days.clone(), days), "day files and store after `rebuild`");
+    assert_eq!(all(), before, "`rebuild`");
     books.records.len()
 }
 
