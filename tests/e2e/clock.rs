@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use chrono::{NaiveDateTime, Utc};
 use copilens::sim::client::ClientError;
 use copilens::sim::tls::Alpn;
 use serde_json::Value;
@@ -32,9 +33,10 @@ impl FakeTime {
         self.start_with(site, &[("FAKETIME", time)])
     }
 
-    /// With a clock that [`step`] sets.
+    /// With a clock that [`step`] sets, eight hours west of Greenwich.
     fn start_adjustable(&self, site: Site) -> Copilens {
-        self.start_with(site, &[("FAKETIME_TIMESTAMP_FILE", OFFSET_FILE), ("FAKETIME_NO_CACHE", "1")])
+        let variables = [("FAKETIME_TIMESTAMP_FILE", OFFSET_FILE), ("FAKETIME_NO_CACHE", "1"), ("TZ", "XXX+8")];
+        self.start_with(site, &variables)
     }
 
     /// Lengths of time pass as they do.
@@ -93,6 +95,10 @@ async fn e9_a_clock_that_jumps_back_and_forth_costs_nothing() {
         assert!(0.0 <= first_byte && first_byte <= whole && whole < 20_000.0, "{}", record["timings"]);
     }
     let stamps: Vec<_> = books.records.iter().map(|record| record["timestamp"].as_str().unwrap()).collect();
+    for stamp in &stamps {
+        let off = (Utc::now() - stamp.parse::<NaiveDateTime>().unwrap().and_utc()).num_minutes();
+        assert!(off.abs() < 2 * 60, "UTC: {stamp} is {off} minutes off");
+    }
     let hours: BTreeSet<_> = stamps.iter().map(|stamp| stamp.get(..13).unwrap()).collect();
     assert!(hours.len() >= 3, "the clock was set: {hours:?}");
     assert_eq!(assert_balanced(&site, &seen), seen.finished());
