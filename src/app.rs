@@ -142,7 +142,7 @@ pub fn store_path(settings: &Settings) -> PathBuf {
 
 fn open_store(settings: &Settings) -> Result<Arc<dyn UsageStore>, StoreError> {
     match settings.store.url {
-        StoreUrl::Sqlite => Ok(Arc::new(SqliteStore::open(&store_path(settings))?)),
+        StoreUrl::Sqlite => Ok(Arc::new(SqliteStore::open_or_renew(&store_path(settings))?)),
     }
 }
 

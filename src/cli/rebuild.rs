@@ -9,7 +9,7 @@ use crate::app::{LogFolder, store_path};
 use crate::cli::Failure;
 use crate::config::Sources;
 use crate::recorder::{RecordFiles, rebuild};
-use crate::store::{SqliteStore, StoreError};
+use crate::store::{SqliteStore, StoreError, UsageStore as _};
 
 /// The days to make anew.
 #[derive(Debug, clap::Args)]
@@ -28,6 +28,9 @@ pub(crate) fn run(arguments: &Arguments, sources: &Sources, out: &mut dyn Write)
     let files = RecordFiles::open(&settings.log_dir)?;
     let store = open(&store_path(&settings), out)?;
     let rebuilt = rebuild(&files, &store, arguments.from, arguments.to)?;
+    if (arguments.from, arguments.to) == (None, None) {
+        store.mark_whole()?;
+    }
     for (path, reason) in &rebuilt.unreadable {
         writeln!(out, "left out: {}: {reason}", path.display())?;
     }

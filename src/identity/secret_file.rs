@@ -77,6 +77,20 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
+/// Fails where the path is a symbolic link: what is written to it would go to wherever it leads.
+///
+/// # Errors
+/// `AlreadyExists`, or what the system says; a path where nothing is yet is fine.
+pub fn refuse_link(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_symlink() => {
+            Err(io::Error::new(io::ErrorKind::AlreadyExists, "a symbolic link, which is not followed"))
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Makes a secret file, with its parent folders, for its owner alone (mode 0600). It appears whole or not at all, and an
 /// existing file is left as it is.
 ///

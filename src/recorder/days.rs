@@ -40,11 +40,13 @@ impl DayFiles {
         Self { store, files, days: BTreeMap::new(), next: Instant::now() }
     }
 
-    /// Marks the newest days of the store as changed: a crash may have come between the store and the file.
+    /// Begins anew with what the store has, and writes its newest days in any case: a crash may have come between the
+    /// store and the file, or the file was damaged.
     ///
     /// # Errors
     /// Where the store cannot be read.
     pub fn catch_up(&mut self) -> Result<(), StoreError> {
+        self.days.clear();
         let days = self.store.days()?;
         for day in days.into_iter().rev().take(DAYS_KEPT) {
             self.days.insert(day, self.load(day)?);

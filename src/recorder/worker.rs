@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 
 use super::days::DayFiles;
 use super::files::{FileError, RecordFiles};
+use super::rebuild::{RebuildError, rebuild};
 use super::record::{Record, RecordError};
 use super::understanding::{understand, without_content};
 use crate::config::{Capture, Content, Live, Noise};
@@ -44,6 +45,28 @@ enum Fault {
     Store(#[from] StoreError),
     #[error(transparent)]
     Record(#[from] RecordError),
+    #[error(transparent)]
+    Rebuild(#[from] RebuildError),
+}
+
+impl Fault {
+    /// The store's error, where only opening it anew may help.
+    fn of_store(self) -> Result<StoreError, Self> {
+        match self {
+            Self::Store(error) | Self::Rebuild(RebuildError::Store(error)) if !error.is_temporary() => Ok(error),
+            other => Err(other),
+        }
+    }
+}
+
+/// How the store is, as far as the recorder knows.
+enum Footing {
+    /// It has all that the records tell.
+    Sure,
+    /// It has to be looked at, at the start.
+    Unknown,
+    /// It has to be opened anew.
+    Lost(StoreError),
 }
 
 /// What may be held up: the work on batches, and the day files behind it.
@@ -101,6 +124,7 @@ pub struct Recorder {
     spool: Arc<Spool>,
     store: Arc<dyn UsageStore>,
     files: RecordFiles,
+    footing: Footing,
     days: DayFiles,
     live: Arc<Live>,
     metrics: Arc<Metrics>,
@@ -118,7 +142,7 @@ impl Recorder {
         metrics: Arc<Metrics>,
     ) -> Self {
         let days = DayFiles::new(Arc::clone(&store), files.clone());
-        Self { spool, store, files, days, live, metrics, progress: Arc::default() }
+        Self { spool, store, files, footing: Footing::Unknown, days, live, metrics, progress: Arc::default() }
     }
 
     /// Starts the thread.
@@ -132,7 +156,7 @@ impl Recorder {
     }
 
     fn run(mut self) {
-        self.attempt(|recorder| Ok(recorder.days.catch_up()?));
+        self.attempt(|_| Ok(()));
         let mut reader = self.spool.reader();
         while let Some(batch) = self.next(&mut reader) {
             let was_short = !batch.is_empty() && batch.len() < BATCH;
@@ -169,12 +193,17 @@ impl Recorder {
     fn attempt(&mut self, mut work: impl FnMut(&mut Self) -> Result<(), Fault>) -> bool {
         let mut pause = RETRY.0;
         loop {
-            match work(self) {
+            match self.find_footing().and_then(|()| work(self)) {
                 Ok(()) => {
                     self.report(RECORDS, None);
                     return true;
                 }
-                Err(fault) => self.report(RECORDS, Some(fault.to_string())),
+                Err(fault) => {
+                    self.report(RECORDS, Some(fault.to_string()));
+                    if let Ok(error) = fault.of_store() {
+                        self.footing = Footing::Lost(error);
+                    }
+                }
             }
             if self.stopping() {
                 return false;
@@ -182,6 +211,38 @@ impl Recorder {
             std::thread::park_timeout(pause);
             pause = (pause * 2).min(RETRY.1);
         }
+    }
+
+    /// Makes sure of a store that has all that the records tell, and of day files that say the same.
+    fn find_footing(&mut self) -> Result<(), Fault> {
+        match std::mem::replace(&mut self.footing, Footing::Unknown) {
+            Footing::Sure => {
+                self.footing = Footing::Sure;
+                return Ok(());
+            }
+            Footing::Unknown => {}
+            Footing::Lost(error) => self.store.reopen(&error)?,
+        }
+        if !self.store.is_whole()? {
+            self.make_whole()?;
+        }
+        self.days.catch_up()?;
+        self.footing = Footing::Sure;
+        Ok(())
+    }
+
+    /// Fills a new store from the record files. Exchanges wait in the spool meanwhile.
+    fn make_whole(&self) -> Result<(), Fault> {
+        if self.files.usage_dir().exists() {
+            self.report(RECORDS, Some("the usage store is new and is being filled from the record files".to_owned()));
+        }
+        let rebuilt = rebuild(&self.files, &*self.store, None, None)?;
+        self.store.mark_whole()?;
+        let (days, records, unreadable) = (rebuilt.days.len(), rebuilt.records, rebuilt.unreadable.len());
+        if records + unreadable > 0 {
+            tracing::warn!(days, records, unreadable, "the usage store was made anew from the records");
+        }
+        Ok(())
     }
 
     fn stopping(&self) -> bool {

@@ -35,15 +35,21 @@ pub enum StoreError {
         known: usize,
     },
     /// The store is damaged or is something else.
-    #[error("the usage store {} is damaged ({source}): stop copilens and run `copilens rebuild`, which sets the file aside and makes a new one from the records", store.display())]
+    #[error("the usage store {} is damaged ({source}): `copilens run` sets the file aside and makes a new one from the records; while it is stopped, `copilens rebuild` does", store.display())]
     Corrupt {
         /// The store.
         store: PathBuf,
         /// What was found.
         source: Cause,
     },
+    /// The file was removed or replaced while it was open: what is written to it is lost.
+    #[error("the usage store {} was removed while in use: `copilens run` makes it anew from the records", store.display())]
+    Gone {
+        /// The store.
+        store: PathBuf,
+    },
     /// Another process kept the store locked for longer than we wait.
-    #[error("the usage store {} is in use by another process ({source}): try again", store.display())]
+    #[error("the usage store {} is in use by another process ({source}): events wait until that one lets go of it", store.display())]
     Busy {
         /// The store.
         store: PathBuf,
@@ -77,9 +83,10 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the same call may succeed later: the store was busy, full or out of reach.
+    /// Whether the same call may succeed later with nothing done here: the store was busy or full. After any other error
+    /// [`UsageStore::reopen`](super::UsageStore::reopen) may help.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Busy { .. } | Self::Full { .. } | Self::Unavailable { .. })
+        matches!(self, Self::Busy { .. } | Self::Full { .. })
     }
 }

@@ -28,8 +28,26 @@ pub trait UsageStore: Send + Sync {
     /// `events`, changes nothing, so after an error the same call can be made again.
     ///
     /// # Errors
-    /// See [`StoreError::is_temporary`] for those worth another try.
+    /// See [`StoreError::is_temporary`] for those worth another try, and [`UsageStore::reopen`] for the others.
     fn insert(&self, events: &[UsageEvent]) -> Result<Vec<bool>>;
+
+    /// Begins with the store's file or server anew after `error`. What is damaged is set aside, what is missing is made.
+    ///
+    /// # Errors
+    /// See [`StoreError`]; the store is as before.
+    fn reopen(&self, error: &StoreError) -> Result<()>;
+
+    /// Whether the store has all that the records tell: not so from when it was made until [`UsageStore::mark_whole`].
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn is_whole(&self) -> Result<bool>;
+
+    /// All days that have records were made from them; remembered across restarts.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn mark_whole(&self) -> Result<()>;
 
     /// Whether an exchange of this user with this `X-Request-Id` and a 2xx status, whatever its class, ended before
     /// `before` (its end, ties broken by id). The answer depends on the exchanges alone and not on the order in which they

@@ -10,8 +10,9 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -28,8 +29,57 @@ pub const FILE_NAME: &str = "usage.sqlite3";
 /// A [`UsageStore`] in an SQLite file.
 pub struct SqliteStore {
     path: PathBuf,
-    writer: Mutex<Connection>,
+    /// `None` in a store that is only read, and from a failed opening to the next one.
+    writer: Mutex<Option<Writer>>,
     readers: Readers,
+}
+
+/// The one connection that writes.
+struct Writer {
+    connection: Connection,
+    /// What it has open: the database and its WAL.
+    files: [(PathBuf, Option<FileId>); 2],
+}
+
+impl Writer {
+    fn open(path: &Path) -> Result<Self> {
+        let connection = open::writer(path)?;
+        let files = [path.to_owned(), with_suffix(path, "-wal")].map(|path| {
+            let id = file_id(&path).ok();
+            (path, id)
+        });
+        Ok(Self { connection, files })
+    }
+
+    /// In place of a damaged file, which is set aside.
+    fn open_anew(path: &Path) -> Result<Self> {
+        open::set_aside(path)?;
+        Self::open(path)
+    }
+
+    /// True where a file was removed or replaced: what is written to it is lost.
+    fn is_gone(&self) -> bool {
+        self.files.iter().any(|(path, open)| match (open, file_id(path)) {
+            (Some(open), Ok(there)) => *open != there,
+            (Some(_), Err(error)) => error.kind() == io::ErrorKind::NotFound,
+            (None, _) => false,
+        })
+    }
+}
+
+/// What tells a file from another of the same name: device and number.
+type FileId = (u64, u64);
+
+#[cfg(unix)]
+fn file_id(path: &Path) -> io::Result<FileId> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+/// An open file cannot be removed here.
+#[cfg(not(unix))]
+fn file_id(_path: &Path) -> io::Result<FileId> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 impl SqliteStore {
@@ -39,7 +89,18 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError::Newer`], [`StoreError::Corrupt`], or what keeps the file from being opened.
     pub fn open(path: &Path) -> Result<Self> {
-        Ok(Self::of(path, open::writer(path)?))
+        Ok(Self::of(path, Some(Writer::open(path)?)))
+    }
+
+    /// As [`SqliteStore::open`], but a damaged file is set aside and a new one made, which is not whole.
+    ///
+    /// # Errors
+    /// Those of [`SqliteStore::open`] and [`SqliteStore::open_anew`].
+    pub fn open_or_renew(path: &Path) -> Result<Self> {
+        match Self::open(path) {
+            Err(StoreError::Corrupt { .. }) => Ok(Self::open_anew(path)?.0),
+            opened => opened,
+        }
     }
 
     /// Opens the file for reading beside the process that writes it. Writing to this store fails.
@@ -47,7 +108,9 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError::Missing`], [`StoreError::Older`], and those of [`SqliteStore::open`].
     pub fn open_to_read(path: &Path) -> Result<Self> {
-        Ok(Self::of(path, open::reader(path)?))
+        let store = Self::of(path, None);
+        store.readers.with(|_| Ok(()))?;
+        Ok(store)
     }
 
     /// Sets a damaged file aside, as `<name>.corrupt-<timestamp>` with its WAL beside it, and opens a new one. Gives the
@@ -56,15 +119,7 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError::Unavailable`] where the files cannot be renamed, and those of [`SqliteStore::open`].
     pub fn open_anew(path: &Path) -> Result<(Self, PathBuf)> {
-        let aside = with_suffix(path, &format!(".corrupt-{}", Utc::now().format("%Y%m%dT%H%M%S%.6fZ")));
-        // The database last: a stop in between leaves a damaged file to set aside, not a WAL that belongs to nothing.
-        for part in ["-shm", "-wal", ""] {
-            let (from, to) = (with_suffix(path, part), with_suffix(&aside, part));
-            if part.is_empty() || from.exists() {
-                std::fs::rename(from, to)
-                    .map_err(|source| StoreError::Unavailable { store: path.to_owned(), source: source.into() })?;
-            }
-        }
+        let aside = open::set_aside(path)?;
         Ok((Self::open(path)?, aside))
     }
 
@@ -80,7 +135,7 @@ impl SqliteStore {
         }
     }
 
-    fn of(path: &Path, writer: Connection) -> Self {
+    fn of(path: &Path, writer: Option<Writer>) -> Self {
         Self { path: path.to_owned(), writer: Mutex::new(writer), readers: Readers::new(path) }
     }
 
@@ -90,11 +145,21 @@ impl SqliteStore {
 
     /// Runs `change` in a transaction, which an error undoes.
     fn write<T>(&self, change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate).at(&self.path)?;
+        let mut writer = self.lock();
+        let Some(writer) = writer.as_mut() else {
+            return Err(StoreError::Failed { store: self.path.clone(), source: "it is not open for writing".into() });
+        };
+        if writer.is_gone() {
+            return Err(StoreError::Gone { store: self.path.clone() });
+        }
+        let transaction = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate).at(&self.path)?;
         let result = change(&transaction).at(&self.path)?;
         transaction.commit().at(&self.path)?;
         Ok(result)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Writer>> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -114,6 +179,30 @@ impl UsageStore for SqliteStore {
             ))?;
             events.iter().map(|event| Ok(row::execute(&mut statement, event)? == 1)).collect()
         })
+    }
+
+    fn reopen(&self, error: &StoreError) -> Result<()> {
+        let mut writer = self.lock();
+        // Closed first: SQLite forgets a process's locks on a file when any of its connections to it is closed.
+        *writer = None;
+        self.readers.close();
+        let opened = match error {
+            StoreError::Corrupt { .. } => Writer::open_anew(&self.path),
+            _ => match Writer::open(&self.path) {
+                Err(StoreError::Corrupt { .. }) => Writer::open_anew(&self.path),
+                opened => opened,
+            },
+        };
+        *writer = Some(opened?);
+        Ok(())
+    }
+
+    fn is_whole(&self) -> Result<bool> {
+        self.ask(questions::is_whole)
+    }
+
+    fn mark_whole(&self) -> Result<()> {
+        self.write(|transaction| questions::mark_whole(transaction))
     }
 
     fn was_answered(&self, user: &str, request_id: &str, before: (DateTime<Utc>, ExchangeId)) -> Result<bool> {

@@ -2,12 +2,15 @@
 
 use std::fs::OpenOptions;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chrono::Utc;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::error::Context;
+use super::with_suffix;
+use crate::identity::secret_file;
 use crate::store::{Result, StoreError};
 
 /// How long a statement waits for another process's lock.
@@ -45,10 +48,27 @@ pub(super) fn reader(path: &Path) -> Result<Connection> {
     }
 }
 
+/// Renames a damaged file to `<name>.corrupt-<timestamp>`, with its WAL. Gives its new path.
+pub(super) fn set_aside(path: &Path) -> Result<PathBuf> {
+    let aside = with_suffix(path, &format!(".corrupt-{}", Utc::now().format("%Y%m%dT%H%M%S%.6fZ")));
+    // The database last: a stop in between leaves a damaged file to set aside, not a WAL that belongs to nothing.
+    for part in ["-shm", "-wal", ""] {
+        match std::fs::rename(with_suffix(path, part), with_suffix(&aside, part)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(StoreError::Unavailable { store: path.to_owned(), source: error.into() });
+            }
+            _ => {}
+        }
+    }
+    tracing::error!(path = %aside.display(), "a damaged usage store was set aside; a new one takes its place");
+    Ok(aside)
+}
+
 fn create(path: &Path) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
+    secret_file::refuse_link(path)?;
     let mut options = OpenOptions::new();
     options.append(true).create(true);
     #[cfg(unix)]

@@ -152,3 +152,14 @@ pub(super) fn noise_counts(
 pub(super) fn quick_check(connection: &Connection) -> rusqlite::Result<String> {
     connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
 }
+
+/// Written into the file's header (`PRAGMA application_id`) when it has all that the records tell: "CPLS".
+const WHOLE: i32 = 0x4350_4C53;
+
+pub(super) fn is_whole(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.pragma_query_value(None, "application_id", |row| Ok(row.get::<_, i32>(0)? == WHOLE))
+}
+
+pub(super) fn mark_whole(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "application_id", WHOLE)
+}

@@ -1,7 +1,7 @@
 //! Connections that only read, so that no question waits for the writer or for a longer question.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 
@@ -23,15 +23,24 @@ impl Readers {
         Self { path: path.to_owned(), idle: Mutex::default() }
     }
 
-    /// Runs `question` on an idle connection, or on a new one.
+    /// Runs `question` on an idle connection, or on a new one. A connection that met an error is not used again.
     pub(super) fn with<T>(&self, question: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = self.lock().pop();
         let connection = idle.map_or_else(|| open::reader(&self.path), Ok)?;
-        let answer = question(&connection);
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = question(&connection)?;
+        let mut idle = self.lock();
         if idle.len() < KEPT {
             idle.push(connection);
         }
-        answer
+        Ok(answer)
+    }
+
+    /// Closes those that are idle.
+    pub(super) fn close(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -324,13 +324,13 @@ fn a_locked_store_and_a_full_disk_can_be_tried_again() {
     let store = store_with(&[]);
     let other = Connection::open(&store.path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    store.writer.lock().unwrap().busy_timeout(std::time::Duration::ZERO).unwrap();
+    store.lock().as_ref().unwrap().connection.busy_timeout(std::time::Duration::ZERO).unwrap();
     let busy = store.insert(&[completion(1, "ada")]).unwrap_err();
     assert!(matches!(busy, StoreError::Busy { .. }) && busy.is_temporary(), "{busy}");
     other.execute_batch("ROLLBACK").unwrap();
     assert_eq!(store.insert(&[completion(1, "ada")]).unwrap(), [true]);
 
-    store.writer.lock().unwrap().query_row("PRAGMA max_page_count = 8", [], |_| Ok(())).unwrap();
+    store.lock().as_ref().unwrap().connection.query_row("PRAGMA max_page_count = 8", [], |_| Ok(())).unwrap();
     let many: Vec<_> = (2..500).map(|n| completion(n, "ada")).collect();
     let full = store.insert(&many).unwrap_err();
     assert!(matches!(full, StoreError::Full { .. }) && full.is_temporary(), "{full}");
