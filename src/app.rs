@@ -297,7 +297,7 @@ fn start_recorder(
         segment_bytes: default.segment_bytes.min(limit_bytes / 4),
     };
     let store = open_store(settings)?;
-    let spool = Arc::new(Spool::open(&settings.log_dir.join("spool"), options)?);
+    let spool = Arc::new(Spool::open(&files.spool_dir(), options)?);
     let recorder = Recorder::new(Arc::clone(&spool), store, files, Arc::clone(live), metrics).start();
     let recorder = recorder.map_err(|source| StartError::Io { path: settings.log_dir.clone(), source })?;
     Ok((spool, recorder))

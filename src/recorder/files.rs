@@ -15,6 +15,7 @@ use tempfile::NamedTempFile;
 use super::record::Record;
 use crate::exchange::ExchangeId;
 use crate::identity::{NameError, UserName, secret_file};
+use crate::spool::with_remedy;
 
 /// Longest part of a file name that a client decides.
 const MAX_PART: usize = 64;
@@ -25,7 +26,7 @@ const MACHINE_PART: usize = 10;
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// The disk said no.
-    #[error("cannot write {}: {source}", .path.display())]
+    #[error("cannot write {}: {}", .path.display(), with_remedy(source))]
     Write {
         /// The file or folder.
         path: PathBuf,
@@ -75,6 +76,12 @@ impl RecordFiles {
         self.log_dir.join("metrics")
     }
 
+    /// `spool/`, where exchanges wait to be recorded.
+    #[must_use]
+    pub fn spool_dir(&self) -> PathBuf {
+        self.log_dir.join("spool")
+    }
+
     /// Files are written here and then moved to their place, which is atomic within a file system.
     fn unfinished(&self) -> PathBuf {
         self.log_dir.join(".unfinished")
@@ -86,7 +93,9 @@ impl RecordFiles {
     /// [`FileError`]; nothing is visible then.
     pub fn write(&self, record: &Record, client: IpAddr) -> Result<PathBuf, FileError> {
         let user: UserName = record.user.parse()?;
-        let folder = self.usage_dir().join(user.as_str()).join(record.kind.as_str());
+        let of_user = self.usage_dir().join(user.as_str());
+        let folder = of_user.join(record.kind.as_str());
+        refuse_links([&self.usage_dir(), &of_user, &folder])?;
         let stem = file_stem(record, client);
         let mut file = self.prepare(record.to_json().as_bytes())?;
         for number in 1_u32.. {
@@ -119,6 +128,7 @@ impl RecordFiles {
     /// [`FileError`]; the file before stays.
     pub fn replace_day_file(&self, name: &str, text: &str) -> Result<PathBuf, FileError> {
         let folder = self.metrics_dir();
+        refuse_links([&folder])?;
         create_folder(&folder)?;
         let path = folder.join(name);
         self.prepare(text.as_bytes())?.persist(&path).map_err(|error| failed(&path)(error.error))?;
@@ -128,6 +138,7 @@ impl RecordFiles {
     /// A finished file without a name in the log folder yet; only its owner can read it.
     fn prepare(&self, content: &[u8]) -> Result<NamedTempFile, FileError> {
         let folder = self.unfinished();
+        refuse_links([&folder])?;
         let made = NamedTempFile::new_in(&folder).or_else(|error| match error.kind() {
             io::ErrorKind::NotFound => {
                 create_folder(&folder).map(|()| NamedTempFile::new_in(&folder)).unwrap_or(Err(error))
@@ -143,6 +154,11 @@ impl RecordFiles {
 /// Makes a folder and its parents, for the owner alone.
 fn create_folder(path: &Path) -> Result<(), FileError> {
     secret_file::create_folder(path).map_err(failed(path))
+}
+
+/// Nothing in the log folder is written through a link: what copilens may do, whoever plants one may not.
+fn refuse_links<const N: usize>(folders: [&PathBuf; N]) -> Result<(), FileError> {
+    folders.into_iter().try_for_each(|folder| secret_file::refuse_link(folder).map_err(failed(folder)))
 }
 
 fn file_stem(record: &Record, client: IpAddr) -> String {

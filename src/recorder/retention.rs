@@ -1,7 +1,8 @@
 //! Removes record files that have been kept for as long as `records.retention_days` says.
 //!
 //! A file's age counts from its arrival here (its modification time), so records that are imported later are kept as long
-//! as others. Usage events, which hold no text, stay.
+//! as others. What the spool set aside as unreadable holds the same texts and goes by the same rule. Usage events, which
+//! hold no text, stay.
 
 use std::fs::{self, DirEntry};
 use std::io;
@@ -11,6 +12,8 @@ use std::time::{Duration, SystemTime};
 use chrono::{DateTime, Utc};
 
 use super::files::{RecordFiles, day_of};
+use crate::identity::secret_file;
+use crate::spool;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -28,6 +31,15 @@ pub struct Swept {
 pub fn sweep(files: &RecordFiles, days: u32, now: SystemTime) -> Swept {
     let mut swept = Swept::default();
     let Some(limit) = now.checked_sub(DAY * days).filter(|_| days > 0) else { return swept };
+    for entry in entries(&files.spool_dir(), &mut swept) {
+        if spool::is_set_aside(&entry.path()) {
+            remove_expired(&entry, limit, &mut swept);
+        }
+    }
+    if secret_file::refuse_link(&files.usage_dir()).is_err() {
+        swept.failed += 1;
+        return swept;
+    }
     for user in folders(&files.usage_dir(), &mut swept) {
         for kind in folders(&user.path(), &mut swept) {
             for entry in entries(&kind.path(), &mut swept) {
@@ -44,6 +56,10 @@ fn sweep_one(entry: &DirEntry, limit: SystemTime, swept: &mut Swept) {
     if day_of(&entry.path()).is_none_or(|day| day > limit_day) {
         return;
     }
+    remove_expired(entry, limit, swept);
+}
+
+fn remove_expired(entry: &DirEntry, limit: SystemTime, swept: &mut Swept) {
     let expired = entry.metadata().and_then(|metadata| Ok(metadata.is_file() && metadata.modified()? < limit));
     match expired.and_then(|expired| if expired { fs::remove_file(entry.path()).map(|()| true) } else { Ok(false) }) {
         Ok(removed) => swept.removed += u64::from(removed),

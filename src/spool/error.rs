@@ -32,7 +32,7 @@ pub enum SpoolError {
         queued: u64,
     },
     /// The disk refused the exchange; the next one tries again.
-    #[error("cannot write to the spool at {path}: {source}")]
+    #[error("cannot write to the spool at {path}: {}", with_remedy(source))]
     Write {
         /// The segment file.
         path: PathBuf,
@@ -40,7 +40,7 @@ pub enum SpoolError {
         source: Arc<io::Error>,
     },
     /// A segment file cannot be opened for reading now; trying again later may help.
-    #[error("cannot read from the spool at {path}: {source}")]
+    #[error("cannot read from the spool at {path}: {}", with_remedy(source))]
     Read {
         /// The segment file.
         path: PathBuf,
@@ -75,4 +75,18 @@ impl SpoolError {
     pub(super) fn read(path: &Path, source: io::Error) -> Self {
         Self::Read { path: path.to_owned(), source: Arc::new(source) }
     }
+}
+
+/// A disk's error and what an operator can do about it.
+pub(crate) fn with_remedy(error: &io::Error) -> String {
+    let remedy = match error.kind() {
+        io::ErrorKind::StorageFull => "free some disk space or inodes",
+        io::ErrorKind::QuotaExceeded => "raise the quota or free some disk space",
+        io::ErrorKind::FileTooLarge => "raise the limit on file sizes (ulimit -f)",
+        io::ErrorKind::ReadOnlyFilesystem => "remount it read-write",
+        io::ErrorKind::PermissionDenied => "let copilens's user write there",
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => "move away what is in its place",
+        _ => "check the disk",
+    };
+    format!("{error}: {remedy}")
 }

@@ -7,7 +7,7 @@
 //! On disk: segment files in one folder, append-only, each removed when all of its entries are settled. At a restart
 //! every entry of the segments still there is read again, settled or not: consumers are idempotent by exchange id.
 //! Of a segment that a crash cut, what precedes the cut is read. A segment with anything else unreadable in it is not
-//! removed in the end but renamed to `*.damaged`, which copilens never touches again.
+//! removed in the end but renamed to `*.damaged`, for somebody to look at until the retention removes it.
 //!
 //! One process at a time may use a folder; the lock on the log folder sees to that.
 
@@ -38,9 +38,11 @@ mod writer;
 
 pub use entry::Spooled;
 pub use error::SpoolError;
+pub(crate) use error::with_remedy;
 pub use ledger::Token;
 pub use metrics::SpoolMetrics;
 pub use reader::{Entry, Reader};
+pub(crate) use segment::is_set_aside;
 
 use crate::exchange::Exchange;
 use crate::identity::secret_file::create_folder;

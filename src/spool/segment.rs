@@ -21,6 +21,7 @@ pub(super) const HEADER_BYTES: u64 = HEADER.len() as u64;
 const FRAME_HEAD: usize = 12;
 
 const EXTENSION: &str = "spool";
+const SET_ASIDE: &str = "damaged";
 
 /// A segment's name: microseconds since 1970 at its creation, raised where the clock went back, so that names sort in
 /// the order of writing.
@@ -32,7 +33,12 @@ pub(super) fn path(dir: &Path, seq: Seq) -> PathBuf {
 
 /// Where a segment goes that holds something unreadable.
 pub(super) fn damaged_path(dir: &Path, seq: Seq) -> PathBuf {
-    dir.join(format!("{seq:016}.damaged"))
+    dir.join(format!("{seq:016}.{SET_ASIDE}"))
+}
+
+/// Whether the file is such a segment.
+pub(crate) fn is_set_aside(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == SET_ASIDE)
 }
 
 /// The segments in `dir`, oldest first. Links, folders and other names are not ours.

@@ -46,6 +46,8 @@ pub(super) struct State {
     pub(super) unrecorded: u64,
     last_refusal: Option<Refusal>,
     pub(super) ledger: Ledger,
+    /// Segments that nobody needs and that could not be removed.
+    left_over: Vec<Retired>,
     /// A segment's name is not yet safe from a power loss.
     pub(super) folder_unsynced: bool,
     /// The last write's error, until one succeeds.
@@ -210,14 +212,25 @@ impl Shared {
         self.queued.notify_all();
     }
 
-    /// Removes the files of segments that nobody needs, or puts them aside.
+    /// Removes the files of segments that nobody needs, or puts them aside. What cannot be done now is tried again later.
     pub(super) fn dispose(&self, retired: impl IntoIterator<Item = Retired>) {
         for segment in retired {
-            self.dispose_one(&segment);
+            if let Err(error) = self.dispose_one(&segment) {
+                let path = self.path(segment.segment);
+                tracing::warn!(path = %path.display(), %error, "cannot remove a finished spool segment; it is tried again");
+                self.lock().left_over.push(segment);
+            }
         }
     }
 
-    fn dispose_one(&self, retired: &Retired) {
+    /// Tries again what [`Shared::dispose`] could not do.
+    pub(super) fn dispose_left_over(&self) {
+        let left_over = std::mem::take(&mut self.lock().left_over);
+        let still: Vec<_> = left_over.into_iter().filter(|segment| self.dispose_one(segment).is_err()).collect();
+        self.lock().left_over.extend(still);
+    }
+
+    fn dispose_one(&self, retired: &Retired) -> std::io::Result<()> {
         let path = self.path(retired.segment);
         let done = if retired.damaged {
             let aside = segment::damaged_path(&self.dir, retired.segment);
@@ -226,12 +239,7 @@ impl Shared {
         } else {
             std::fs::remove_file(&path)
         };
-        match done {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(path = %path.display(), %error, "cannot remove a finished spool segment; it will be read again");
-            }
-            _ => {}
-        }
+        done.or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
     }
 }
 

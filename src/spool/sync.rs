@@ -1,4 +1,5 @@
-//! The sync thread: makes what was written safe from a power loss, at intervals and away from those who wait.
+//! The sync thread: makes what was written safe from a power loss, at intervals and away from those who wait. It clears up
+//! behind them, too.
 
 use std::fs::File;
 use std::io;
@@ -12,6 +13,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
     loop {
         let last = shared.wait_for_stop(shared.options.sync_interval);
         sync(shared);
+        shared.dispose_left_over();
         if last {
             return;
         }
