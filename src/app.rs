@@ -2,10 +2,11 @@
 //!
 //! Everything that can be wrong with files and settings is found before a port is bound.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+mod log_folder;
+
+use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,18 +15,20 @@ use prometheus_client::registry::Registry;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use log_folder::LogFolder;
+
 use crate::admin::{self, AdminState, AdminToken, Onboarding};
 use crate::certs::{CaCertificate, CaError, CaFiles, LeafAuthority, LeafError};
 use crate::config::{self, Content, Live, Settings, StoreUrl};
-use crate::identity::secret_file::{self, Problem, SecretError};
+use crate::identity::secret_file::{Problem, SecretError};
 use crate::metrics::{self, Metrics};
 use crate::proxy::{self, OwnListeners, Proxy, RootsError};
 use crate::recorder::{self, FileError, Intake, RecordFiles, Recorder, RunningRecorder};
 use crate::spool::{self, Spool, SpoolError, SpoolMetrics};
 use crate::store::{self, SqliteStore, StoreError, UsageStore};
 
-/// File in the log folder that a running instance holds locked.
-const LOCK_FILE: &str = ".lock";
+/// How often it is made sure that the log folder is still this instance's.
+const HOLD_EVERY: Duration = Duration::from_secs(1);
 /// How often `records.retention_days` is looked after.
 const SWEEP_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
 
@@ -98,42 +101,6 @@ impl StartError {
     }
 }
 
-/// Holds a log folder for this process alone, until dropped or until the process ends in whatever way.
-#[derive(Debug)]
-pub struct LogFolder {
-    _lock: File,
-}
-
-impl LogFolder {
-    /// Makes the folder (mode 0700) if need be, and locks it.
-    ///
-    /// # Errors
-    /// [`StartError::Locked`] where another process has it.
-    pub fn lock(log_dir: &Path) -> Result<Self, StartError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| StartError::Io { path, source }
-        };
-        secret_file::create_folder(log_dir).map_err(failed(log_dir))?;
-        let path = log_dir.join(LOCK_FILE);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut lock = options.open(&path).map_err(failed(&path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let pid = std::fs::read_to_string(&path).unwrap_or_default();
-                return Err(StartError::Locked { log_dir: log_dir.to_owned(), pid: pid.trim().to_owned() });
-            }
-            Err(TryLockError::Error(source)) => return Err(failed(&path)(source)),
-        }
-        lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(failed(&path))?;
-        Ok(Self { _lock: lock })
-    }
-}
-
 /// Where the SQLite store lies.
 #[must_use]
 pub fn store_path(settings: &Settings) -> PathBuf {
@@ -159,7 +126,7 @@ pub struct App {
     recorder: Arc<std::sync::Mutex<RunningRecorder>>,
     metrics: Arc<Metrics>,
     made_ca: bool,
-    _folder: LogFolder,
+    _folder: Arc<LogFolder>,
 }
 
 impl App {
@@ -170,7 +137,7 @@ impl App {
     pub async fn start(sources: config::Sources) -> Result<Self, StartError> {
         let loaded = sources.load_or_create_seed()?;
         let settings = loaded.settings.clone();
-        let folder = LogFolder::lock(&settings.log_dir)?;
+        let folder = Arc::new(LogFolder::lock(&settings.log_dir)?);
         let path = settings.log_dir.clone();
         config::write_user_auth(&loaded).map_err(|source| StartError::Io { path, source })?;
         let token = AdminToken::read_or_create(&settings.admin.token_file)?;
@@ -193,7 +160,7 @@ impl App {
         let proxy_address = local_address("listen", &proxy_listener, settings.listen)?;
         let admin_address = local_address("admin_listen", &admin_listener, settings.admin_listen)?;
 
-        let health = health(Arc::clone(&live), Arc::clone(&spool), Arc::clone(&recorder));
+        let health = health(Arc::clone(&live), Arc::clone(&folder), Arc::clone(&spool), Arc::clone(&recorder));
         let onboarding = Arc::new(ArcSwap::from_pointee(onboarding(&settings, certificate, proxy_address)));
         let pages = AdminState { onboarding: Arc::clone(&onboarding), health, metrics: Arc::new(registry), token };
         let proxy = Proxy::new(proxy::Parts {
@@ -208,7 +175,7 @@ impl App {
         let unusable = |source| StartError::Bind { key: "listen", address: proxy_address, source };
         let proxy_task = tokio::spawn(proxy.serve(proxy_listener).map_err(unusable)?);
         let stop_admin = serve_admin(admin_listener, admin_address, pages)?;
-        let reload = tokio::spawn(reload(live, sources, onboarding, files));
+        let reload = tokio::spawn(reload(live, sources, onboarding, files, Arc::clone(&folder)));
         Ok(Self {
             settings,
             proxy,
@@ -316,7 +283,13 @@ fn onboarding(settings: &Settings, ca: CaCertificate, listen: SocketAddr) -> Onb
 }
 
 /// Follows the configuration files, and keeps what is made of them in step.
-async fn reload(live: Arc<Live>, sources: config::Sources, page: Arc<ArcSwap<Onboarding>>, files: RecordFiles) {
+async fn reload(
+    live: Arc<Live>,
+    sources: config::Sources,
+    page: Arc<ArcSwap<Onboarding>>,
+    files: RecordFiles,
+    folder: Arc<LogFolder>,
+) {
     let mut changes = live.subscribe();
     let follow = async {
         while changes.changed().await.is_ok() {
@@ -327,7 +300,19 @@ async fn reload(live: Arc<Live>, sources: config::Sources, page: Arc<ArcSwap<Onb
             }
         }
     };
-    tokio::join!(live.watch(sources), follow, keep_retention(&live, &files));
+    tokio::join!(live.watch(sources), follow, keep_retention(&live, &files), keep_hold(folder));
+}
+
+/// Sees to it that the log folder stays this instance's, also where it was removed.
+async fn keep_hold(folder: Arc<LogFolder>) {
+    let mut ticks = tokio::time::interval(HOLD_EVERY);
+    loop {
+        ticks.tick().await;
+        let folder = Arc::clone(&folder);
+        if let Err(error) = tokio::task::spawn_blocking(move || folder.hold()).await {
+            tracing::error!(%error, "the log folder's lock could not be looked after");
+        }
+    }
 }
 
 /// Removes old record files, now and every few hours.
@@ -346,14 +331,22 @@ async fn keep_retention(live: &Live, files: &RecordFiles) {
 }
 
 /// What `/readyz` reports: everything that an operator should mend.
-fn health(live: Arc<Live>, spool: Arc<Spool>, recorder: Arc<std::sync::Mutex<RunningRecorder>>) -> admin::Health {
+fn health(
+    live: Arc<Live>,
+    folder: Arc<LogFolder>,
+    spool: Arc<Spool>,
+    recorder: Arc<std::sync::Mutex<RunningRecorder>>,
+) -> admin::Health {
     Arc::new(move || {
         let status = spool.status();
         let recorder = recorder.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let full = spool.is_full().then(|| "the spool is full: exchanges are not recorded".to_owned());
         let lost = (full.is_some() || status.last_error.is_some()) && status.unrecorded > 0;
         let lost = lost.then(|| format!("{} exchanges were not recorded since the start", status.unrecorded));
-        [live.reload_fault(), recorder.fault(), status.last_error, full, lost].into_iter().flatten().collect()
+        [live.reload_fault(), folder.fault(), recorder.fault(), status.last_error, full, lost]
+            .into_iter()
+            .flatten()
+            .collect()
     })
 }
 
