@@ -30,12 +30,22 @@ fn take_all_descriptors() {
     }
 }
 
+/// Has a write beyond the limit on file sizes fail, as on a full disk; by default the signal that comes with it ends the
+/// process, and with it everybody's traffic.
+#[cfg(unix)]
+fn outlive_file_limits() -> io::Result<tokio::signal::unix::Signal> {
+    use tokio::signal::unix::{SignalKind, signal};
+    signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))
+}
+
 pub(super) fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("copilens").build()
 }
 
 async fn serve(sources: Sources) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
+    #[cfg(unix)]
+    let _too_large = outlive_file_limits()?;
     let app = App::start(sources).await?;
     announce(&app)?;
     signals.next().await;
