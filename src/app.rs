@@ -228,6 +228,7 @@ impl App {
         let closing = tokio::task::spawn_blocking(move || {
             self.spool.close();
             self.recorder.lock().unwrap_or_else(std::sync::PoisonError::into_inner).stop();
+            self.spool.clear_up();
             self.spool.status()
         });
         let left = closing.await.ok();
@@ -262,6 +263,7 @@ fn start_recorder(
         sync_interval: settings.capture.sync_interval,
         // A segment's room is free again when all of it is recorded, so several must fit under the limit.
         segment_bytes: default.segment_bytes.min(limit_bytes / 4),
+        results: Some(settings.log_dir.clone()),
     };
     let store = open_store(settings)?;
     let spool = Arc::new(Spool::open(&files.spool_dir(), options)?);

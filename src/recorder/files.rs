@@ -103,10 +103,14 @@ impl RecordFiles {
             match file.persist_noclobber(&path) {
                 Ok(_) => return Ok(path),
                 Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
-                    if holds(&path, record.id) {
-                        return Ok(path);
-                    }
-                    file = error.file;
+                    file = match found(&path, record.id) {
+                        Found::This => return Ok(path),
+                        Found::Another => error.file,
+                        Found::Torn => {
+                            error.file.persist(&path).map_err(|error| failed(&path)(error.error))?;
+                            return Ok(path);
+                        }
+                    };
                 }
                 Err(error) if error.error.kind() == io::ErrorKind::NotFound && !folder.is_dir() => {
                     create_folder(&folder)?;
@@ -184,15 +188,28 @@ pub(super) fn day_of(path: &Path) -> Option<NaiveDate> {
     name.get(..10)?.parse().ok()
 }
 
-/// Whether the file is the record of this very exchange, written before a restart.
-fn holds(path: &Path, id: ExchangeId) -> bool {
+/// What has the name already.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    /// The record of this very exchange, written before a restart.
+    This,
+    /// Another exchange's record.
+    Another,
+    /// What a power loss left of a record: its name, but not its content.
+    Torn,
+}
+
+fn found(path: &Path, id: ExchangeId) -> Found {
     #[derive(Deserialize)]
     struct Named {
         id: ExchangeId,
     }
     let read = File::open(path).map_err(serde_json::Error::io);
-    read.and_then(|file| serde_json::from_reader::<_, Named>(io::BufReader::new(file)))
-        .is_ok_and(|named| named.id == id)
+    match read.and_then(|file| serde_json::from_reader::<_, Named>(io::BufReader::new(file))) {
+        Ok(named) if named.id == id => Found::This,
+        Err(error) if error.is_eof() || error.is_syntax() => Found::Torn,
+        _ => Found::Another,
+    }
 }
 
 #[cfg(test)]
@@ -238,9 +255,23 @@ mod tests {
         assert_eq!(names, [format!("{stem}.json"), format!("{stem}-2.json"), format!("{stem}-3.json")]);
         for (record, path) in records.iter().zip(&written) {
             assert_eq!(&files.write(record, CLIENT).unwrap(), path);
-            assert!(holds(path, record.id));
+            assert_eq!(found(path, record.id), Found::This);
         }
         assert_eq!(fs::read_dir(files.unfinished()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_record_that_a_power_loss_has_torn_is_written_again_in_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = RecordFiles::open(folder.path()).unwrap();
+        let record = record();
+        let path = files.write(&record, CLIENT).unwrap();
+        let whole = fs::read(&path).unwrap();
+        for torn in [&[][..], &whole[..50], &[0; 4096]] {
+            fs::write(&path, torn).unwrap();
+            assert_eq!(files.write(&record, CLIENT).unwrap(), path);
+            assert_eq!(fs::read(&path).unwrap(), whole);
+        }
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub(super) struct Position {
 pub(super) struct Retired {
     pub(super) segment: Seq,
     pub(super) damaged: bool,
+    /// Bytes on disk, which count until [`Ledger::removed`].
+    bytes: u64,
 }
 
 #[derive(Debug)]
@@ -142,10 +144,14 @@ impl Ledger {
 
     fn retire(&mut self, seq: Seq) -> Option<Retired> {
         let segment = self.segments.get(&seq).filter(|segment| segment.sealed && segment.unsettled == 0)?;
-        let retired = Retired { segment: seq, damaged: segment.damaged };
-        self.bytes -= segment.end;
+        let retired = Retired { segment: seq, damaged: segment.damaged, bytes: segment.end };
         self.segments.remove(&seq);
         Some(retired)
+    }
+
+    /// The segment's file is no more.
+    pub(super) fn removed(&mut self, retired: &Retired) {
+        self.bytes -= retired.bytes;
     }
 
     /// The first place at or after `position` with something to read, and how far it goes.
@@ -216,13 +222,16 @@ mod tests {
 
     #[test]
     fn a_segment_goes_when_it_is_sealed_and_settled_in_either_order() {
-        let gone = Some(Retired { segment: 7, damaged: false });
+        let gone = Some(Retired { segment: 7, damaged: false, bytes: HEADER_BYTES + 100 });
         let mut sealed_first = with_segment(1);
         assert_eq!(sealed_first.seal(7), None);
         assert_eq!(sealed_first.settle(Token { segment: 7, index: 0 }), gone);
         let mut settled_first = with_segment(1);
         assert_eq!(settled_first.settle(Token { segment: 7, index: 0 }), None);
-        assert_eq!(settled_first.seal(7), gone);
+        let retired = settled_first.seal(7);
+        assert_eq!(retired, gone);
+        assert_eq!(settled_first.bytes(), HEADER_BYTES + 100, "its file is still there");
+        settled_first.removed(&retired.unwrap());
         assert_eq!((settled_first.bytes(), settled_first.unsettled()), (0, 0));
     }
 
@@ -242,7 +251,7 @@ mod tests {
         assert_eq!(ledger.seal(7), None);
         assert_eq!(ledger.settle(Token { segment: 7, index: 0 }), None);
         let (_, retired) = ledger.set_rest_aside(Position { segment: 7, offset: 40, index: 1 });
-        assert_eq!(retired, Some(Retired { segment: 7, damaged: true }));
+        assert_eq!(retired, Some(Retired { segment: 7, damaged: true, bytes: HEADER_BYTES + 100 }));
         assert_eq!(ledger.unreadable(), 2);
     }
 }

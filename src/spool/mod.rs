@@ -14,7 +14,7 @@
 use std::fs::{File, OpenOptions};
 use std::future::Future;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -61,12 +61,15 @@ pub struct Options {
     pub sync_interval: Duration,
     /// Size from which on a new segment is begun.
     pub segment_bytes: u64,
+    /// Where the reader keeps what it makes of entries: that file system is synced before segments are removed, so that a
+    /// power loss does not take results whose entries are gone. `None`: they are removed at once.
+    pub results: Option<PathBuf>,
 }
 
 impl Default for Options {
     /// The defaults of the configuration: 10 GiB, 1 s, segments of 16 MiB.
     fn default() -> Self {
-        Self { limit_bytes: 10 << 30, sync_interval: Duration::from_secs(1), segment_bytes: 16 << 20 }
+        Self { limit_bytes: 10 << 30, sync_interval: Duration::from_secs(1), segment_bytes: 16 << 20, results: None }
     }
 }
 
@@ -205,7 +208,7 @@ impl Spool {
     /// A spool whose writer never begins: a test decides with [`Spool::commit_queued`] when exchanges are safe.
     #[cfg(test)]
     pub(crate) fn unstarted() -> Self {
-        let shared = Shared::new(std::path::PathBuf::new(), Options::default(), Ledger::default());
+        let shared = Shared::new(PathBuf::new(), Options::default(), Ledger::default());
         Self { shared: Arc::new(shared), threads: Mutex::default() }
     }
 
@@ -221,6 +224,11 @@ impl Spool {
             }
         };
         queued.into_iter().filter_map(commit).collect()
+    }
+
+    /// Removes the segments that were finished after [`Spool::close`].
+    pub fn clear_up(&self) {
+        sync::sync(&self.shared);
     }
 
     fn lock_threads(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::Options;
 use super::entry::Spooled;
-use super::error::SpoolError;
+use super::error::{SpoolError, with_remedy};
 use super::ledger::{Ledger, Position, Retired};
 use super::segment::{self, Seq};
 
@@ -46,8 +46,8 @@ pub(super) struct State {
     pub(super) unrecorded: u64,
     last_refusal: Option<Refusal>,
     pub(super) ledger: Ledger,
-    /// Segments that nobody needs and that could not be removed.
-    left_over: Vec<Retired>,
+    /// Segments that nobody needs, to be removed by the sync thread.
+    pub(super) finished: Vec<Retired>,
     /// A segment's name is not yet safe from a power loss.
     pub(super) folder_unsynced: bool,
     /// The last write's error, until one succeeds.
@@ -212,25 +212,30 @@ impl Shared {
         self.queued.notify_all();
     }
 
-    /// Removes the files of segments that nobody needs, or puts them aside. What cannot be done now is tried again later.
+    /// Removes the files of segments that nobody needs, or puts them aside: at once, or where results are to be synced
+    /// before, at the next [`sync`](super::sync).
     pub(super) fn dispose(&self, retired: impl IntoIterator<Item = Retired>) {
         for segment in retired {
-            if let Err(error) = self.dispose_one(&segment) {
-                let path = self.path(segment.segment);
-                tracing::warn!(path = %path.display(), %error, "cannot remove a finished spool segment; it is tried again");
-                self.lock().left_over.push(segment);
+            if self.options.results.is_some() && !segment.damaged {
+                self.lock().finished.push(segment);
+            } else {
+                let _ = self.remove(segment);
             }
         }
     }
 
-    /// Tries again what [`Shared::dispose`] could not do.
-    pub(super) fn dispose_left_over(&self) {
-        let left_over = std::mem::take(&mut self.lock().left_over);
-        let still: Vec<_> = left_over.into_iter().filter(|segment| self.dispose_one(segment).is_err()).collect();
-        self.lock().left_over.extend(still);
+    /// As [`Shared::dispose`], at once. What cannot be removed is tried again at the next sync.
+    pub(super) fn remove(&self, segment: Retired) -> Result<(), String> {
+        let outcome = self.dispose_one(&segment);
+        let mut state = self.lock();
+        match &outcome {
+            Ok(()) => state.ledger.removed(&segment),
+            Err(_) => state.finished.push(segment),
+        }
+        outcome
     }
 
-    fn dispose_one(&self, retired: &Retired) -> std::io::Result<()> {
+    fn dispose_one(&self, retired: &Retired) -> Result<(), String> {
         let path = self.path(retired.segment);
         let done = if retired.damaged {
             let aside = segment::damaged_path(&self.dir, retired.segment);
@@ -239,7 +244,12 @@ impl Shared {
         } else {
             std::fs::remove_file(&path)
         };
-        done.or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+        match done {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(format!("cannot remove {}, which is recorded: {}", path.display(), with_remedy(&error)))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
