@@ -34,6 +34,7 @@ mod reload;
 mod secrets;
 mod shutdown;
 mod transparency;
+mod trouble;
 mod tunnel;
 mod upstream;
 mod websocket;
