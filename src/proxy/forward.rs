@@ -8,6 +8,7 @@ use http::{Request, Response, StatusCode, request};
 use http_body_util::combinators::BoxBody;
 use hudsucker::Body;
 
+use super::admission::Guest;
 use super::answer::Refusal;
 use super::capture::Recording;
 use super::context::Context;
@@ -19,12 +20,11 @@ use super::upstream::{AnswerBody, Patience, UpstreamError};
 use crate::config::{OnFailure, Settings};
 use crate::copilot;
 use crate::exchange::Ending;
-use crate::identity::UserName;
 use crate::metrics::Metrics;
 
 /// Who sends, and where to.
 pub(crate) struct Sender<'a> {
-    pub(crate) user: &'a UserName,
+    pub(crate) guest: &'a Guest,
     pub(crate) client: IpAddr,
     pub(crate) origin: &'a Origin,
     /// Whether the origin is on the intercept list: exchanges with others are nobody's business.
@@ -69,7 +69,7 @@ fn begin_recording(
     let limit = usize::try_from(settings.capture.max_body).unwrap_or(usize::MAX);
     let intake = Arc::clone(&context.intake);
     let under_way = context.tasks.token();
-    Ok(Some(Recording::begin(intake, limit, sender.user.as_str(), sender.client, &url, parts, under_way)))
+    Ok(Some(Recording::begin(intake, limit, sender.guest.name().as_str(), sender.client, &url, parts, under_way)))
 }
 
 pub(crate) fn patience(settings: &Settings) -> Patience {
@@ -114,7 +114,7 @@ async fn failed(
     recording: Option<Recording>,
     error: &UpstreamError,
 ) -> Response<Body> {
-    tracing::warn!(user = %sender.user, host = %sender.origin, %error, "a request got no answer from upstream");
+    tracing::warn!(user = %sender.guest.name(), host = %sender.origin, %error, "a request got no answer from upstream");
     if let Some(ack) = recording.as_ref().and_then(|recording| recording.finish(Ending::UpstreamFailed)) {
         Commit::new(ack, settings.capture.commit_timeout, Arc::clone(&context.metrics)).await;
     }

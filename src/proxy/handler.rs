@@ -97,7 +97,7 @@ impl Handler {
         };
         headers::take_host_from_uri(&mut request);
         let intercepted = route == Route::Intercept;
-        let sender = Sender { user: guest.name(), client: client.ip(), origin: &origin, intercepted };
+        let sender = Sender { guest: &guest, client: client.ip(), origin: &origin, intercepted };
         if headers::asks_for_websocket(&request) {
             websocket::upgrade(&self.context, sender, request).await
         } else {

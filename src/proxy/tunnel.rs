@@ -141,8 +141,8 @@ async fn serve_request(context: &Arc<Context>, tunnel: &Tunnel, request: Request
         tunnel.closing.cancel();
         return Refusal::Revoked.response();
     }
-    let (user, client, origin) = (tunnel.guest.name(), tunnel.client.ip(), &tunnel.origin);
-    let sender = Sender { user, client, origin, intercepted: true };
+    let (guest, client, origin) = (&tunnel.guest, tunnel.client.ip(), &tunnel.origin);
+    let sender = Sender { guest, client, origin, intercepted: true };
     let request = request.map(Body::from);
     if headers::asks_for_websocket(&request) {
         Box::pin(websocket::upgrade(context, sender, request)).await
@@ -173,7 +173,7 @@ where
     let _open = context.metrics.open_tunnel(TunnelRoute::Tunnel);
     match timeout(context.limits.handshake, upgrade).await {
         Ok(Ok(client)) => {
-            let (sent, received) = splice(&context, TokioIo::new(client), server).await;
+            let (sent, received) = splice(&context, &tunnel.guest, TokioIo::new(client), server).await;
             tracing::debug!(host = %tunnel.origin, user = %tunnel.guest.name(), sent, received, "tunnel ended");
         }
         Ok(Err(error)) => tracing::debug!(host = %tunnel.origin, %error, "tunnel ended"),
@@ -181,38 +181,56 @@ where
     }
 }
 
-/// Copies both ways until both sides are done, or nothing moves for too long. Gives the bytes sent and received by the client.
-pub(crate) async fn splice<C, S>(context: &Context, client: C, server: S) -> (u64, u64)
+/// Copies both ways until both sides are done, nothing moves for too long, or the user may no longer pass: in these bytes
+/// there is no next request to refuse. Gives the bytes sent and received by the client.
+pub(crate) async fn splice<C, S>(context: &Context, guest: &Guest, client: C, server: S) -> (u64, u64)
 where
     C: AsyncRead + AsyncWrite + Unpin,
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let silence = tunnel_silence(&context.live.current().settings);
-    copy(client, server, silence, &context.drain, context.limits.drain_silence).await
+    let stop =
+        Stop { drain: &context.drain, drain_silence: context.limits.drain_silence, revoked: revoked(context, guest) };
+    copy(client, server, silence, stop).await
 }
 
-/// As [`splice`], with the silence that is too long, and the one that is once `drain` is cancelled.
-async fn copy<C, S>(
-    client: C,
-    mut server: S,
-    silence: Duration,
-    drain: &CancellationToken,
+/// Returns once the allowlist in force does not admit the guest.
+async fn revoked(context: &Context, guest: &Guest) {
+    let mut reloads = context.live.subscribe();
+    while guest.is_still_admitted(&context.live.current()) {
+        if reloads.changed().await.is_err() {
+            // Nothing will change any more.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// What ends a copy besides its two sides.
+struct Stop<'a, R> {
+    drain: &'a CancellationToken,
+    /// The silence that is too long once `drain` is cancelled.
     drain_silence: Duration,
-) -> (u64, u64)
+    revoked: R,
+}
+
+/// As [`splice`], with the silence that is too long.
+async fn copy<C, S, R>(client: C, mut server: S, silence: Duration, stop: Stop<'_, R>) -> (u64, u64)
 where
     C: AsyncRead + AsyncWrite + Unpin,
     S: AsyncRead + AsyncWrite + Unpin,
+    R: Future<Output = ()>,
 {
     let activity = Activity::new();
     let mut client = Watched::new(client, Arc::clone(&activity));
     let drained = async {
-        drain.cancelled().await;
-        activity.silence(drain_silence).await;
+        stop.drain.cancelled().await;
+        activity.silence(stop.drain_silence).await;
     };
     tokio::select! {
         _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
         () = activity.silence(silence) => {}
         () = drained => {}
+        () = stop.revoked => {}
     }
     activity.bytes()
 }
@@ -232,7 +250,10 @@ mod tests {
     fn joined(drain: &CancellationToken) -> (DuplexStream, DuplexStream, JoinHandle<(u64, u64)>) {
         let ((client, near_client), (server, near_server)) = (duplex(64), duplex(64));
         let drain = drain.clone();
-        let copied = tokio::spawn(async move { copy(near_client, near_server, SILENCE, &drain, DRAIN_SILENCE).await });
+        let copied = tokio::spawn(async move {
+            let stop = Stop { drain: &drain, drain_silence: DRAIN_SILENCE, revoked: std::future::pending() };
+            copy(near_client, near_server, SILENCE, stop).await
+        });
         (client, server, copied)
     }
 

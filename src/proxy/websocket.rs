@@ -9,6 +9,7 @@ use hudsucker::Body;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
+use super::admission::Guest;
 use super::context::Context;
 use super::forward::{Sender, patience, refusal_for};
 use super::headers;
@@ -26,13 +27,13 @@ pub(crate) async fn upgrade(context: &Arc<Context>, sender: Sender<'_>, mut requ
     {
         Ok(answer) => answer,
         Err(error) => {
-            tracing::warn!(user = %sender.user, host = %sender.origin, %error, "an upgrade got no answer from upstream");
+            tracing::warn!(user = %sender.guest.name(), host = %sender.origin, %error, "an upgrade got no answer from upstream");
             return refusal_for(&context.metrics, &error).response();
         }
     };
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         let upstream = hyper::upgrade::on(&mut answer);
-        context.tasks.spawn(join(Arc::clone(context), client, upstream));
+        context.tasks.spawn(join(Arc::clone(context), sender.guest.clone(), client, upstream));
         headers::strip_for_upgrade(answer.headers_mut());
     } else {
         headers::strip_hop_by_hop(answer.headers_mut());
@@ -40,12 +41,12 @@ pub(crate) async fn upgrade(context: &Arc<Context>, sender: Sender<'_>, mut requ
     answer.map(|body| Body::from(BoxBody::new(body)))
 }
 
-async fn join(context: Arc<Context>, client: OnUpgrade, upstream: OnUpgrade) {
+async fn join(context: Arc<Context>, guest: Guest, client: OnUpgrade, upstream: OnUpgrade) {
     let _open = context.metrics.open_tunnel(TunnelRoute::Upgrade);
     let upgraded = tokio::time::timeout(context.limits.handshake, async { tokio::try_join!(client, upstream) }).await;
     match upgraded {
         Ok(Ok((client, upstream))) => {
-            let (sent, received) = splice(&context, TokioIo::new(client), TokioIo::new(upstream)).await;
+            let (sent, received) = splice(&context, &guest, TokioIo::new(client), TokioIo::new(upstream)).await;
             tracing::debug!(sent, received, "an upgraded connection ended");
         }
         Ok(Err(error)) => tracing::debug!(%error, "an upgrade was not completed"),

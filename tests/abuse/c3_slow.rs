@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use copilens::sim::client::Connection;
 use copilens::sim::tls::Alpn;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::frames::{DATA, END_HEADERS, Frames, HEADERS, Seen, frame, request};
 use crate::support::wire::Wire;
-use crate::support::{CHAT_HOST, COMPLETIONS_HOST, Copilens, Site, Upstream, completion, wait_until};
+use crate::support::{CHAT_HOST, COMPLETIONS_HOST, Copilens, Site, Upstream, wait_until};
+use crate::watching::assert_serves;
 
 /// Longer than any limit under test (at most 40 s).
 const LONG: Duration = Duration::from_secs(90);
@@ -49,12 +49,6 @@ async fn outside(copilens: &Copilens, begin: &str, drip: Option<u8>) {
 async fn inside(copilens: &Copilens, begin: &str, drip: Option<u8>) {
     let stream = copilens.client("alice").tls(CHAT_HOST, 443, CHAT_HOST, Alpn::Http1).await.unwrap();
     is_ended(stream, begin, drip).await;
-}
-
-async fn assert_serves(tunnel: &Connection) {
-    let mut reply = tunnel.send(completion("def still_here():")).await.unwrap();
-    assert_eq!(reply.status(), 200);
-    reply.bytes().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,9 +10,9 @@ use crate::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, PING, RST_STREAM, SETTINGS, STATUS_200, Seen, block,
     frame, request,
 };
-use crate::support::{CHAT_HOST, COMPLETIONS_HOST, Copilens, Site, Upstream, completion};
+use crate::support::{CHAT_HOST, COMPLETIONS_HOST, Copilens, Site, Upstream};
+use crate::watching::{MIB, assert_serves, peak_memory};
 
-const MIB: usize = 1024 * 1024;
 /// What a flood may add to memory: far less than is sent, far more than noise.
 const ROOM: usize = 16 * MIB;
 
@@ -43,19 +43,6 @@ impl Scene {
         let grown = peak_memory(&self.copilens) - self.before;
         assert!(grown < ROOM, "{} MiB", grown / MIB);
     }
-}
-
-async fn assert_serves(tunnel: &Connection) {
-    let mut reply = tunnel.send(completion("def still_here():")).await.unwrap();
-    assert_eq!(reply.status(), 200);
-    assert!(reply.bytes().await.unwrap().ends_with(b"data: [DONE]\n\n"));
-}
-
-/// The most memory that the process has had so far, in bytes.
-fn peak_memory(copilens: &Copilens) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", copilens.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
 }
 
 /// Sends until the other side takes no more, `most` times at most; false where it took all of it.

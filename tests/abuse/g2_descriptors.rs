@@ -3,12 +3,12 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use copilens::sim::client::Connection;
 use copilens::sim::tls::Alpn;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::support::{COMPLETIONS_HOST, Copilens, Site, Upstream, completion, wait_until};
+use crate::support::{COMPLETIONS_HOST, Copilens, Site, Upstream, wait_until};
+use crate::watching::{assert_serves, open_descriptors};
 
 const LIMIT: usize = 256;
 
@@ -21,16 +21,6 @@ fn start_limited(site: Site, limit: &str) -> Copilens {
         shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         *command = shell;
     })
-}
-
-fn open_descriptors(copilens: &Copilens) -> usize {
-    std::fs::read_dir(format!("/proc/{}/fd", copilens.pid())).unwrap().count()
-}
-
-async fn assert_serves(tunnel: &Connection) {
-    let mut reply = tunnel.send(completion("def still_here():")).await.unwrap();
-    assert_eq!(reply.status(), 200);
-    assert!(reply.bytes().await.unwrap().ends_with(b"data: [DONE]\n\n"));
 }
 
 /// Clients that say one byte and no more.

@@ -39,6 +39,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod a5_revocation;
 mod c1_smuggling;
 mod c2_http2_to_http1;
 mod c3_slow;
@@ -46,3 +47,4 @@ mod c4_http2_floods;
 mod c5_sizes;
 mod frames;
 mod g2_descriptors;
+mod watching;
