@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
+use chrono::Utc;
 use prometheus_client::registry::Registry;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +30,7 @@ use crate::store::{self, SqliteStore, StoreError, UsageStore};
 
 /// How often it is made sure that the log folder is still this instance's.
 const HOLD_EVERY: Duration = Duration::from_secs(1);
-/// How often `records.retention_days` is looked after.
+/// How often `records.retention_days` and the CA's end are looked after.
 const SWEEP_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// Why copilens did not start.
@@ -160,7 +161,13 @@ impl App {
         let proxy_address = local_address("listen", &proxy_listener, settings.listen)?;
         let admin_address = local_address("admin_listen", &admin_listener, settings.admin_listen)?;
 
-        let health = health(Arc::clone(&live), Arc::clone(&folder), Arc::clone(&spool), Arc::clone(&recorder));
+        let health = health(
+            Arc::clone(&live),
+            Arc::clone(&folder),
+            Arc::clone(&spool),
+            Arc::clone(&recorder),
+            certificate.clone(),
+        );
         let onboarding = Arc::new(ArcSwap::from_pointee(onboarding(&settings, certificate, proxy_address)));
         let pages = AdminState { onboarding: Arc::clone(&onboarding), health, metrics: Arc::new(registry), token };
         let proxy = Proxy::new(proxy::Parts {
@@ -302,7 +309,8 @@ async fn reload(
             }
         }
     };
-    tokio::join!(live.watch(sources), follow, keep_retention(&live, &files), keep_hold(folder));
+    let ca = page.load().ca.clone();
+    tokio::join!(live.watch(sources), follow, keep_retention(&live, &files), keep_hold(folder), warn_of_expiry(&ca));
 }
 
 /// Sees to it that the log folder stays this instance's, also where it was removed.
@@ -332,12 +340,24 @@ async fn keep_retention(live: &Live, files: &RecordFiles) {
     }
 }
 
-/// What `/readyz` reports: everything that an operator should mend.
+/// Tells the log of the CA's coming end, now and every few hours.
+async fn warn_of_expiry(ca: &CaCertificate) {
+    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        ticks.tick().await;
+        if let Some(warning) = ca.expired(Utc::now()).or_else(|| ca.expires_soon(Utc::now())) {
+            tracing::warn!("{warning}");
+        }
+    }
+}
+
+/// What `/readyz` reports: everything that an operator should mend, and what is to come.
 fn health(
     live: Arc<Live>,
     folder: Arc<LogFolder>,
     spool: Arc<Spool>,
     recorder: Arc<std::sync::Mutex<RunningRecorder>>,
+    ca: CaCertificate,
 ) -> admin::Health {
     Arc::new(move || {
         let status = spool.status();
@@ -345,10 +365,12 @@ fn health(
         let full = spool.is_full().then(|| "the spool is full: exchanges are not recorded".to_owned());
         let lost = (full.is_some() || status.last_error.is_some()) && status.unrecorded > 0;
         let lost = lost.then(|| format!("{} exchanges were not recorded since the start", status.unrecorded));
-        [live.reload_fault(), folder.fault(), recorder.fault(), status.last_error, full, lost]
-            .into_iter()
-            .flatten()
-            .collect()
+        let (expired, expires_soon) = (ca.expired(Utc::now()), ca.expires_soon(Utc::now()));
+        let problems = [live.reload_fault(), folder.fault(), recorder.fault(), status.last_error, full, lost, expired];
+        admin::Condition {
+            problems: problems.into_iter().flatten().collect(),
+            notes: expires_soon.into_iter().collect(),
+        }
     })
 }
 

@@ -20,7 +20,7 @@ use axum::routing::get;
 use prometheus_client::registry::Registry;
 
 pub use address::ProxyAddress;
-pub use health::Health;
+pub use health::{Condition, Health};
 pub use onboarding::Onboarding;
 pub use token::AdminToken;
 

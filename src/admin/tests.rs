@@ -26,8 +26,13 @@ fn default_onboarding() -> Onboarding {
     }
 }
 
+/// Texts that begin with `!` are notes.
 fn admin_with(onboarding: Onboarding, problems: &'static [&'static str]) -> Router {
-    let health: Health = Arc::new(move || problems.iter().map(|&problem| problem.to_owned()).collect());
+    let health: Health = Arc::new(move || {
+        let texts = |marked: bool| problems.iter().filter(move |text| text.starts_with('!') == marked);
+        let owned = |text: &&str| text.trim_start_matches('!').to_owned();
+        Condition { problems: texts(false).map(owned).collect(), notes: texts(true).map(owned).collect() }
+    });
     let token = AdminToken::read_or_create(&tempfile::tempdir().unwrap().path().join("token")).unwrap();
     let onboarding = Arc::new(ArcSwap::from_pointee(onboarding));
     router(AdminState { onboarding, health, metrics: Arc::default(), token })
@@ -207,6 +212,11 @@ async fn health_lists_one_problem_a_line() {
     assert_eq!((answer.status, answer.text()), (StatusCode::SERVICE_UNAVAILABLE, "spool is full\nstore: no answer\n"));
     let answer = get_page(admin(), "/readyz").await;
     assert_eq!((answer.status, answer.text()), (StatusCode::OK, "ready\n"));
+    let noted = |texts| get_page(admin_with(default_onboarding(), texts), "/readyz");
+    let answer = noted(&["!the end\nis near"]).await;
+    assert_eq!((answer.status, answer.text()), (StatusCode::OK, "ready\nnote: the end is near\n"));
+    let answer = noted(&["!the end is near", "spool is full"]).await;
+    assert_eq!(answer.text(), "spool is full\nnote: the end is near\n");
 }
 
 #[tokio::test]

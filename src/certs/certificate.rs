@@ -2,13 +2,16 @@
 
 use std::path::Path;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
 use x509_parser::certificate::X509Certificate;
 
 use super::CaError;
+
+/// From so many days before its end on, the CA's expiry is told: every user has to install the next one.
+const TOLD_BEFORE: TimeDelta = TimeDelta::days(30);
 
 /// A CA certificate with the facts read from it. Cheap enough to clone; holds no secret.
 #[derive(Clone, Debug)]
@@ -85,6 +88,24 @@ impl CaCertificate {
     /// The last moment of its validity.
     pub fn not_after(&self) -> DateTime<Utc> {
         self.not_after
+    }
+
+    /// Why no certificate can be signed any more at `now`; `None` before the CA's end.
+    pub fn expired(&self, now: DateTime<Utc>) -> Option<String> {
+        let fault = CertificateFault::Expired(date_text(self.not_after));
+        (now >= self.not_after).then(|| format!("the CA certificate {fault}"))
+    }
+
+    /// What to prepare for at `now`, in the last 30 days before the CA's end.
+    pub fn expires_soon(&self, now: DateTime<Utc>) -> Option<String> {
+        let left = self.not_after - now;
+        let is_near = left > TimeDelta::zero() && left <= TOLD_BEFORE;
+        is_near.then(|| {
+            let (end, days) = (date_text(self.not_after), left.num_days());
+            format!(
+                "the CA certificate expires at {end}, in {days} days: plan for a new one, which every user must install"
+            )
+        })
     }
 
     /// The raw SHA-256 fingerprint.

@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::path::Path;
 
+use chrono::Utc;
+
 use crate::admin::AdminToken;
 use crate::app::store_path;
 use crate::certs::{CERTIFICATE_FILE, CaFiles};
@@ -100,6 +102,9 @@ fn check_ca(settings: &Settings, findings: &mut Findings) {
                 certificate.common_name(),
                 certificate.not_after().date_naive()
             ));
+            if let Some(warning) = certificate.expires_soon(Utc::now()) {
+                findings.remark(format!("warning: {warning}"));
+            }
             check_roots(settings, certificate.der(), findings);
         }
         Err(error) => findings.fault(&error, error.exit_code() == IO),

@@ -45,6 +45,7 @@ mod c2_http2_to_http1;
 mod c3_slow;
 mod c4_http2_floods;
 mod c5_sizes;
+mod f8_expiry;
 mod frames;
 mod g2_descriptors;
 mod watching;
