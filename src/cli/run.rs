@@ -16,7 +16,10 @@ const LOG: &str = "info,hudsucker=off,tokio_graceful=warn";
 pub(crate) fn run(sources: Sources) -> Result<(), Failure> {
     logging::start(LOG);
     #[cfg(unix)]
-    take_all_descriptors();
+    {
+        take_all_descriptors();
+        leave_no_core();
+    }
     runtime()?.block_on(serve(sources))
 }
 
@@ -36,6 +39,16 @@ fn take_all_descriptors() {
 fn outlive_file_limits() -> io::Result<tokio::signal::unix::Signal> {
     use tokio::signal::unix::{SignalKind, signal};
     signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))
+}
+
+/// A core dump would hold passwords, tokens and prompts. Who wants one can raise the limit again (prlimit(1)).
+#[cfg(unix)]
+fn leave_no_core() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Core);
+    if let Err(error) = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: limit.maximum }) {
+        tracing::warn!(%error, "core dumps stay possible");
+    }
 }
 
 pub(super) fn runtime() -> io::Result<tokio::runtime::Runtime> {
