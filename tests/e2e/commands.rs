@@ -164,13 +164,13 @@ async fn rebuild_leaves_out_what_is_no_record_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_store_is_named_and_rebuild_mends_it() {
+async fn a_damaged_store_is_named_by_check_and_rebuild_mends_it() {
     let upstream = Upstream::start().await;
     let (_, site) = working_copilens(&upstream).await.stop();
     let file = files_in(&site.path("logs/metrics")).remove(0);
     let live = fs::read_to_string(&file).unwrap();
     fs::write(site.path("logs/usage.sqlite3"), "no database at all").unwrap();
-    let (code, _, said) = run(&site, &["run"]);
+    let (code, _, said) = run(&site, &["check"]);
     assert_eq!(code, 74, "{said}");
     assert!(said.contains("usage.sqlite3") && said.contains("rebuild"), "{said}");
     site.stdout(&["rebuild"]);
