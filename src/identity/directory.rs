@@ -131,6 +131,7 @@ mod tests {
 
     use super::*;
     use crate::identity::Scheme;
+    use crate::identity::password::work;
 
     fn seed() -> Seed {
         Seed::parse(Scheme::HmacSha256, &"0f".repeat(32)).unwrap()
@@ -157,6 +158,28 @@ mod tests {
         assert!(directory.authenticate(&credentials("stranger", 1)).is_none());
         let of_another = Credentials { name: "octocat".to_owned(), ..credentials("mona", 2) };
         assert!(directory.authenticate(&of_another).is_none());
+    }
+
+    /// So a refusal's time tells nobody which names there are.
+    #[test]
+    fn a6_known_unknown_and_disabled_names_cost_one_hash_and_one_comparison() {
+        let disabled = Account { disabled: true, ..account("hubot") };
+        let directory = Directory::new([account("octocat"), disabled], &seed());
+        let wrong = |name: &str| Credentials { name: name.to_owned(), password: Password::new("wrong") };
+        let unknown = Credentials { name: "x".repeat(40_000), password: Password::new("") };
+        for given in [
+            credentials("octocat", 1),
+            wrong("octocat"),
+            credentials("hubot", 1),
+            wrong("hubot"),
+            credentials("stranger", 1),
+            wrong("stranger"),
+            wrong(""),
+            wrong(ANONYMOUS),
+            unknown,
+        ] {
+            assert_eq!(work::counted(|| drop(directory.authenticate(&given))), (1, 1), "{given:?}");
+        }
     }
 
     #[test]

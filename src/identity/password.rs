@@ -46,6 +46,8 @@ impl Password {
 
     /// What comparison works on, so that neither length nor content of a password shows in its timing.
     pub(super) fn fingerprint(&self) -> Fingerprint {
+        #[cfg(test)]
+        work::HASHES.set(work::HASHES.get() + 1);
         Fingerprint(Sha256::digest(&self.0).into())
     }
 }
@@ -70,7 +72,28 @@ pub(super) struct Fingerprint([u8; 32]);
 
 impl PartialEq for Fingerprint {
     fn eq(&self, other: &Self) -> bool {
+        #[cfg(test)]
+        work::COMPARISONS.set(work::COMPARISONS.get() + 1);
         self.0.ct_eq(&other.0).into()
+    }
+}
+
+/// What this thread's comparisons cost, for the test that it is the same for everybody: time itself is too noisy to tell.
+#[cfg(test)]
+pub(super) mod work {
+    use std::cell::Cell;
+
+    thread_local! {
+        pub(in crate::identity) static HASHES: Cell<usize> = const { Cell::new(0) };
+        pub(in crate::identity) static COMPARISONS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// Hashes made and comparisons done by `of`.
+    pub(in crate::identity) fn counted(of: impl FnOnce()) -> (usize, usize) {
+        let now = || (HASHES.get(), COMPARISONS.get());
+        let before = now();
+        of();
+        (now().0 - before.0, now().1 - before.1)
     }
 }
 

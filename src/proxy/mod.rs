@@ -170,3 +170,19 @@ impl Proxy {
         finished
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Else answers that are streamed in small pieces stall for 40 ms each.
+    #[tokio::test]
+    async fn accepted_connections_do_not_wait_to_fill_a_segment() {
+        let listener = bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let listener = TcpListener::from_std(listener).unwrap();
+        let (client, accepted) = tokio::join!(tokio::net::TcpStream::connect(address), listener.accept());
+        assert!(accepted.unwrap().0.nodelay().unwrap());
+        drop(client);
+    }
+}

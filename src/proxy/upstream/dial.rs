@@ -315,3 +315,17 @@ async fn handshake_http2(stream: Box<dyn Stream>) -> Result<Dialled, DialError> 
     });
     Ok(Dialled::Http2(Http2::new(sender, allowed, gone)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Else requests that are sent in small pieces stall for 40 ms each.
+    #[tokio::test]
+    async fn dialled_connections_do_not_wait_to_fill_a_segment() {
+        let server = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let (limit, port) = (Duration::from_secs(10), server.local_addr().unwrap().port());
+        let addresses = VettedAddr::of_parent("127.0.0.1", port, limit).await.unwrap();
+        assert!(connect_any(&addresses, limit).await.unwrap().nodelay().unwrap());
+    }
+}
