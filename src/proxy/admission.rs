@@ -15,7 +15,7 @@ use crate::identity::{User, UserName};
 /// One line about failures from an address is written in this time, however many there are: a client with a wrong
 /// password sends some forty CONNECTs in half a second.
 const QUIET: Duration = Duration::from_secs(10);
-/// Addresses whose failures are counted apart; more share one line.
+/// Addresses of which the log tells at a time; the failures of more are counted in `/metrics` alone.
 const MAX_ADDRESSES: usize = 1024;
 
 /// Somebody who may pass.

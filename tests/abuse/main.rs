@@ -40,6 +40,7 @@
 mod support;
 
 mod a5_revocation;
+mod a8_floods;
 mod c1_smuggling;
 mod c2_http2_to_http1;
 mod c3_slow;
