@@ -50,10 +50,32 @@ pub(crate) fn report(
     ensure!(from <= to, "--from {from} is after --to {to}: give the earlier day to --from");
     let report = Report::of(store, from, to, args.user.as_deref())?;
     if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
+        writeln!(out, "{}", escaped(&serde_json::to_string_pretty(&report)?))?;
         return Ok(());
     }
     text::write(&report, &store.days()?, width, out)
+}
+
+/// Whether a terminal would obey the character instead of showing it: control characters, and those of Unicode that part
+/// lines or turn the direction of writing (UAX #9 section 2).
+fn is_obeyed(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// JSON with what a terminal would obey as escapes, for JSON itself asks that of few characters (RFC 8259 section 7).
+/// Outside of strings there are none but line ends.
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for char in json.chars() {
+        match char {
+            '\n' => text.push(char),
+            // All of them are below U+10000, so one escape is enough.
+            _ if is_obeyed(char) => text.push_str(&format!("\\u{:04x}", u32::from(char))),
+            _ => text.push(char),
+        }
+    }
+    text
 }
 
 /// What is printed, and the keys of `--json`. What is unknown is absent.

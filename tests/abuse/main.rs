@@ -47,6 +47,7 @@ mod c3_slow;
 mod c4_http2_floods;
 mod c5_sizes;
 mod f5_secrets;
+mod f7_shown;
 mod f8_expiry;
 mod frames;
 mod g2_descriptors;

@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, ColumnConstraint, LineStyle, Table, TableStyle};
 
-use super::{Line, Report};
+use super::{Line, Report, is_obeyed};
 
 const HEADER: [&str; 10] = [
     "User",
@@ -158,7 +158,7 @@ fn grouped(number: u64) -> String {
 
 /// A name that a client sent, cut, and without what a terminal would obey.
 fn printable(name: &str) -> String {
-    name.chars().take(NAME_WIDTH).map(|char| if char.is_control() { '?' } else { char }).collect()
+    name.chars().take(NAME_WIDTH).map(|char| if is_obeyed(char) { '?' } else { char }).collect()
 }
 
 #[cfg(test)]
