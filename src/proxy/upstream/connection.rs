@@ -110,6 +110,11 @@ impl Http2 {
         self.sender.is_closed()
     }
 
+    /// Ends the wait of requests that the peer does not take, as if the connection were over.
+    pub(super) fn give_up(&self) {
+        self.gone.cancel();
+    }
+
     /// Sends a request and waits for its answer's head.
     pub(super) async fn send(&self, request: Request<Body>) -> Sent {
         let sent = self.sender.clone().try_send_request(request);

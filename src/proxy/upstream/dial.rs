@@ -76,6 +76,9 @@ pub(crate) enum DialError {
     /// `upstream.parent_proxy` refused.
     #[error("`upstream.parent_proxy` answered {0} to CONNECT{hint}", hint = if *.0 == StatusCode::PROXY_AUTHENTICATION_REQUIRED { "; check its user name and password" } else { "" })]
     Parent(StatusCode),
+    /// A new HTTP/2 connection on which the server allows no stream.
+    #[error("{0} allows no request on its HTTP/2 connections (SETTINGS_MAX_CONCURRENT_STREAMS is 0)")]
+    NoStreams(String),
     /// The attempt was given up.
     #[error("the connection attempt was given up")]
     Abandoned,
@@ -95,7 +98,7 @@ impl DialError {
             Self::Connect { .. } => UpstreamFailure::Connect,
             Self::Timeout(_) => UpstreamFailure::ConnectTimeout,
             Self::Tls { .. } => UpstreamFailure::Tls,
-            Self::Http(_) => UpstreamFailure::Http,
+            Self::Http(_) | Self::NoStreams(_) => UpstreamFailure::Http,
             Self::Parent(_) => UpstreamFailure::ParentProxy,
             Self::Abandoned => UpstreamFailure::Abandoned,
         }

@@ -6,7 +6,7 @@
 //! carry. So a cold start is no stampede, and no request waits behind a full connection.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,8 @@ pub(super) struct Shard {
     connection: Http2,
     in_flight: AtomicUsize,
     idle_since: Mutex<Instant>,
+    /// Its peer allowed no stream from the beginning.
+    barred: AtomicBool,
 }
 
 impl Shard {
@@ -44,6 +46,11 @@ impl Shard {
             STREAMS_UNKNOWN => 1,
             limit => limit,
         }
+    }
+
+    /// Whether its peer lets nobody in, so that another connection would be of no use either.
+    fn is_barred(&self) -> bool {
+        self.barred.load(Ordering::Relaxed) && !self.connection.is_closed() && self.capacity() == 0
     }
 
     fn has_room(&self) -> bool {
@@ -112,6 +119,9 @@ impl OriginPool {
             if let Some(lease) = self.take(&mut state) {
                 return Ok(lease);
             }
+            if state.shards.iter().any(|shard| shard.is_barred()) {
+                return Err(self.no_streams());
+            }
             let (sender, receiver) = oneshot::channel();
             state.waiting.push_back(sender);
             self.dial_as_needed(&mut state);
@@ -165,7 +175,7 @@ impl OriginPool {
     async fn arrived_http2(self: &Arc<Self>, connection: Http2) {
         let allowed = connection.allowed().clone();
         let (in_flight, idle_since) = (AtomicUsize::new(0), Mutex::new(Instant::now()));
-        let shard = Arc::new(Shard { connection, in_flight, idle_since });
+        let shard = Arc::new(Shard { connection, in_flight, idle_since, barred: AtomicBool::new(false) });
         {
             let mut state = lock(&self.state);
             state.shards.push(Arc::clone(&shard));
@@ -176,8 +186,25 @@ impl OriginPool {
         let streams = streams_allowed(allowed).await;
         let mut state = lock(&self.state);
         state.dialling -= 1;
+        if streams == 0 {
+            return self.refuse_all(&mut state, &shard);
+        }
         state.protocol = Some(Protocol::Http2(streams));
         self.serve_waiting(&mut state);
+    }
+
+    /// A server that allows no stream on a new connection (RFC 9113 section 6.5.2) takes no requests. The connection is
+    /// kept as the sign of that, until it is retired, so that not each request dials another one of no use.
+    fn refuse_all(&self, state: &mut State, shard: &Shard) {
+        shard.barred.store(true, Ordering::Relaxed);
+        shard.connection.give_up();
+        for waiting in state.waiting.drain(..) {
+            let _ = waiting.send(Err(self.no_streams()));
+        }
+    }
+
+    fn no_streams(&self) -> Arc<DialError> {
+        Arc::new(DialError::NoStreams(self.origin.to_string()))
     }
 
     /// Gives a new connection to the first in line, even if it is dead by now. So a server that hangs up at once costs

@@ -85,6 +85,26 @@ async fn a_crowd_is_served_at_once_over_http1() {
     all_at_once(Alpn::Http1, 100, 150, 150).await;
 }
 
+/// A server that lets nobody in is not dialled again and again for those who wait, and they hear of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_allows_no_stream_is_a_502_for_all_who_wait() {
+    let options = FakeOptions { max_concurrent_streams: 0, ..FakeOptions::default() };
+    let upstream = Upstream::with(options, Alpn::Http2).await;
+    let copilens = Site::new(&upstream).start();
+    let tunnel = Arc::new(copilens.client("alice").tunnel(CHAT_HOST, 443, Alpn::Http2).await.unwrap());
+    for _ in 0..3 {
+        let sent = (0..50).map(|_| {
+            let tunnel = Arc::clone(&tunnel);
+            tokio::spawn(async move { tunnel.send(request()).await.unwrap().status().as_u16() })
+        });
+        for status in sent.collect::<Vec<_>>() {
+            assert_eq!(tokio::time::timeout(PATIENCE, status).await.unwrap().unwrap(), 502);
+        }
+        let seen = upstream.fake.seen();
+        assert_eq!((seen.request_count, seen.connections), (0, 1));
+    }
+}
+
 /// The size that the design promises. It takes half a minute of a machine that does nothing else.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_answers_of_five_seconds_come_at_once() {
