@@ -2,23 +2,31 @@
 
 use std::time::Duration;
 
-use copilens::sim::tls::Alpn;
+use bytes::Bytes;
+use copilens::sim::tls::{Alpn, TestAuthority};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::frames::{DATA, END_HEADERS, Frames, HEADERS, Seen, frame, request};
 use crate::support::wire::Wire;
 use crate::support::{CHAT_HOST, COMPLETIONS_HOST, Copilens, Site, Upstream, wait_until};
+use crate::torrent::{Script, Torrent};
 use crate::watching::assert_serves;
 
+/// Not intercepted.
+const OTHER_HOST: &str = "pages.example.com";
 /// Longer than any limit under test (at most 40 s).
 const LONG: Duration = Duration::from_secs(90);
 
 /// With limits of a second for upstream, so that a silent tunnel is given up after 31.
 async fn start() -> (Upstream, Copilens) {
     let upstream = Upstream::start().await;
-    let site = Site::new(&upstream).set("upstream.idle_timeout", "\"1s\"").set("upstream.first_byte_timeout", "\"1s\"");
+    let site = short_limits(Site::new(&upstream));
     (upstream, site.start())
+}
+
+fn short_limits(site: Site) -> Site {
+    site.set("upstream.idle_timeout", "\"1s\"").set("upstream.first_byte_timeout", "\"1s\"")
 }
 
 /// Reads until the other side ends the connection, while `drip` writes a byte each second.
@@ -51,12 +59,21 @@ async fn inside(copilens: &Copilens, begin: &str, drip: Option<u8>) {
     is_ended(stream, begin, drip).await;
 }
 
+/// A handshake that comes a byte a second.
+async fn slow_handshake(copilens: &Copilens) {
+    let stream = copilens.client("alice").connect(&format!("{CHAT_HOST}:443")).await.unwrap();
+    is_ended(stream, "\x16\x03\x01\x02\x00\x01", Some(0)).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn c3_a_slow_or_silent_head_is_closed_before_and_after_connect() {
     let (upstream, copilens) = start().await;
     tokio::join!(
         outside(&copilens, "GET http://a/ HT", None),
         outside(&copilens, "GET http://a/ HTTP/1.1\r\nX: ", Some(b'x')),
+        outside(&copilens, "CONNECT api.github.com:443 HT", None),
+        outside(&copilens, "CONNECT api.github.com:443 HTTP/1.1\r\nX: ", Some(b'x')),
+        slow_handshake(&copilens),
         outside(&copilens, "GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", None),
         inside(&copilens, "", None),
         inside(&copilens, "GET / HT", None),
@@ -79,6 +96,37 @@ async fn c3_a_silent_body_and_a_silent_http2_connection_are_closed() {
     let silent_http2 = async { ends(Frames::open(&copilens, CHAT_HOST, &[]).await).await };
     tokio::join!(inside(&copilens, &half, None), half_over_http2, silent_http2);
     assert_serves(&copilens.tunnel("bob", COMPLETIONS_HOST, Alpn::Both).await).await;
+}
+
+/// Clients that stop reading in the middle of what they asked for: their connections to upstream end, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn c3_a_client_that_reads_no_more_is_let_go() {
+    let authority = TestAuthority::new().unwrap();
+    let head = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
+    let piece = Bytes::from(vec![b'y'; 64 * 1024]);
+    let answer = Script { read_to: b"\r\n\r\n", head: head.into(), piece, most: u64::MAX };
+    let carried = Torrent::start(None, Script { read_to: b"", ..answer.clone() }).await;
+    let answered = Torrent::start(Some(&authority), answer).await;
+    let resolve =
+        format!("{{ \"{CHAT_HOST}\" = \"{}\", \"{OTHER_HOST}\" = \"{}\" }}", answered.address, carried.address);
+    let copilens = short_limits(Site::to(answered.address, &authority)).set("upstream.resolve", &resolve).start();
+    let client = copilens.client("alice");
+    let mut unread = client.connect(&format!("{OTHER_HOST}:443")).await.unwrap();
+    unread.read_u8().await.unwrap();
+    let mut replies = Vec::new();
+    for alpn in [Alpn::Http1, Alpn::Http2] {
+        let tunnel = client.tunnel(CHAT_HOST, 443, alpn).await.unwrap();
+        let request = http::Request::get("/endless").body(Bytes::new()).unwrap();
+        let mut reply = tunnel.send(request).await.unwrap();
+        assert!(reply.chunk().await.unwrap().is_some());
+        replies.push(reply);
+    }
+    let begun = Instant::now();
+    while answered.open() + carried.open() > 0 {
+        assert!(begun.elapsed() < LONG, "{} and {} are held", answered.open(), carried.open());
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert!(begun.elapsed() > Duration::from_secs(20), "let go for another reason");
 }
 
 async fn ends(mut frames: Frames) {

@@ -47,6 +47,8 @@ mod c3_slow;
 mod c4_http2_floods;
 mod c5_sizes;
 mod c6_streams;
+mod c7_bombs;
+mod d4_leaving;
 mod f5_secrets;
 mod f7_shown;
 mod f8_expiry;
