@@ -48,6 +48,7 @@ mod c4_http2_floods;
 mod c5_sizes;
 mod c6_streams;
 mod c7_bombs;
+mod d1_names;
 mod d4_leaving;
 mod f5_secrets;
 mod f7_shown;
