@@ -3,16 +3,21 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use copilens::sim::client::Credentials;
+use bytes::Bytes;
+use copilens::sim::client::{Credentials, direct_plain};
 use copilens::sim::tls::roots_from_pem;
+use http::Request;
 use rustls::RootCertStore;
 use tempfile::TempDir;
 
-use crate::load::{CHAT_HOST, COMPLETIONS_HOST, Shape};
+use crate::load::{CHAT_HOST, COMPLETIONS_HOST, Load, Shape};
+
+/// How long the recorder may take to catch up.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 struct Running(Child);
 
@@ -36,21 +41,35 @@ fn this_program(role: &str) -> Command {
     command
 }
 
-fn roots(file: PathBuf) -> RootCertStore {
+fn roots(file: &Path) -> RootCertStore {
     roots_from_pem(&fs::read_to_string(file).unwrap()).unwrap()
 }
 
 /// CPU time of a process so far, of all its threads.
-pub fn cpu(pid: u32) -> Duration {
+fn cpu(pid: u32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
     let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
     Duration::from_millis(ticks * 10)
 }
 
-pub struct Upstream {
-    folder: TempDir,
+/// A process' resident set, in KiB.
+fn resident(pid: u32) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix("kB"));
+    line.unwrap().trim().parse().unwrap()
+}
+
+/// Where requests go in the end.
+#[derive(Debug, Clone)]
+pub struct Origin {
     pub address: SocketAddr,
+    pub ca: PathBuf,
+}
+
+pub struct Upstream {
+    pub origin: Origin,
+    _folder: TempDir,
     _process: Running,
 }
 
@@ -59,111 +78,191 @@ impl Upstream {
         let folder = tempfile::tempdir().unwrap();
         let ca = folder.path().join("ca.pem");
         let (process, line) = start(this_program("upstream").env("BENCH_CA", &ca));
-        Self { folder, address: line.parse().unwrap(), _process: process }
-    }
-
-    fn ca(&self) -> PathBuf {
-        self.folder.path().join("ca.pem")
-    }
-
-    pub fn roots(&self) -> RootCertStore {
-        roots(self.ca())
+        Self { origin: Origin { address: line.parse().unwrap(), ca }, _folder: folder, _process: process }
     }
 }
 
-pub struct Pass {
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Direct,
+    Pass,
+    Copilens,
+}
+
+impl Kind {
+    pub const ALL: [Self; 3] = [Self::Direct, Self::Pass, Self::Copilens];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Pass => "pass-through",
+            Self::Copilens => "copilens",
+        }
+    }
+}
+
+/// One of the compared, as long as it runs.
+pub struct Target {
+    pub kind: Kind,
+    pub load: Load,
+    pass: Option<Pass>,
+    pub copilens: Option<Copilens>,
+}
+
+impl Target {
+    pub fn start(kind: Kind, origin: &Origin) -> Self {
+        match kind {
+            Kind::Direct => {
+                Self { kind, load: Load::direct(origin.address, roots(&origin.ca)), pass: None, copilens: None }
+            }
+            Kind::Pass => {
+                let pass = Pass::start(origin);
+                let load =
+                    Load::through(pass.address, roots(&pass.folder.path().join("certs/ca.pem")), Credentials::Absent);
+                Self { kind, load, pass: Some(pass), copilens: None }
+            }
+            Kind::Copilens => Self::of(Copilens::start(origin), "alice"),
+        }
+    }
+
+    /// A copilens, used by one of its users.
+    pub fn of(copilens: Copilens, user: &str) -> Self {
+        Self { kind: Kind::Copilens, load: copilens.load(user), pass: None, copilens: Some(copilens) }
+    }
+
+    fn pid(&self) -> Option<u32> {
+        let process = self.pass.as_ref().map(|pass| &pass.process);
+        process.or(self.copilens.as_ref().map(|copilens| &copilens.process)).map(|running| running.0.id())
+    }
+
+    /// CPU time so far; none where nothing is in between.
+    pub fn cpu(&self) -> Duration {
+        self.pid().map(cpu).unwrap_or_default()
+    }
+
+    /// Its resident set, in KiB.
+    pub fn resident(&self) -> f64 {
+        resident(self.pid().unwrap())
+    }
+
+    /// Waits until all that was answered is recorded, where anything is.
+    pub async fn settle(&self) {
+        if let Some(copilens) = &self.copilens {
+            copilens.wait_until_recorded().await;
+        }
+    }
+
+    /// Waits until the process has stopped to take CPU time.
+    pub async fn wait_until_idle(&self) {
+        let mut before = None;
+        while before != Some(self.cpu()) {
+            before = Some(self.cpu());
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+}
+
+struct Pass {
     folder: TempDir,
-    pub address: SocketAddr,
+    address: SocketAddr,
     process: Running,
 }
 
 impl Pass {
-    pub fn start(upstream: &Upstream) -> Self {
+    fn start(origin: &Origin) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut command = this_program("pass");
-        command.env("BENCH_CA", upstream.ca()).env("BENCH_UPSTREAM", upstream.address.to_string());
+        command.env("BENCH_CA", &origin.ca).env("BENCH_UPSTREAM", origin.address.to_string());
         let (process, line) = start(command.env("BENCH_CERTS", folder.path().join("certs")));
         Self { folder, address: line.parse().unwrap(), process }
     }
+}
 
-    pub fn roots(&self) -> RootCertStore {
-        roots(self.folder.path().join("certs/ca.pem"))
+/// Where a copilens has its files.
+pub struct Home {
+    path: PathBuf,
+    _temporary: Option<TempDir>,
+}
+
+impl Home {
+    fn temporary() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { path: folder.path().to_owned(), _temporary: Some(folder) }
     }
 
-    pub fn pid(&self) -> u32 {
-        self.process.0.id()
+    pub fn lasting(path: &Path) -> Self {
+        Self { path: path.to_owned(), _temporary: None }
     }
 }
 
 pub struct Copilens {
-    folder: TempDir,
-    pub address: SocketAddr,
+    home: Home,
+    address: SocketAddr,
+    admin: SocketAddr,
     process: Running,
 }
 
 impl Drop for Copilens {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-            println!(
-                "{}",
-                log.lines().filter(|line| !line.contains("\"INFO\"")).take(20).collect::<Vec<_>>().join("\n")
-            );
+            let log = fs::read_to_string(self.home.path.join("log")).unwrap_or_default();
+            let faults: Vec<_> = log.lines().filter(|line| !line.contains("\"INFO\"")).take(20).collect();
+            println!("{}", faults.join("\n"));
         }
     }
 }
 
 impl Copilens {
-    pub fn start(upstream: &Upstream) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("config")).unwrap();
+    /// An empty one with one user, alice.
+    pub fn start(origin: &Origin) -> Self {
+        Self::start_in(Home::temporary(), origin, ["alice"].into_iter())
+    }
+
+    pub fn start_in(home: Home, origin: &Origin, users: impl Iterator<Item: AsRef<str>>) -> Self {
+        fs::create_dir_all(home.path.join("config")).unwrap();
         let settings = format!(
             "listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n[upstream]\nextra_ca = '{}'\nresolve = {{ \"{COMPLETIONS_HOST}\" = \"{address}\", \"{CHAT_HOST}\" = \"{address}\" }}\n",
-            upstream.ca().display(),
-            address = upstream.address,
+            origin.ca.display(),
+            address = origin.address,
         );
-        fs::write(folder.path().join("config/copilens.toml"), settings).unwrap();
-        fs::write(folder.path().join("config/allowlist.toml"), "[[user]]\nname = \"alice\"\n").unwrap();
+        fs::write(home.path.join("config/copilens.toml"), settings).unwrap();
+        let users: String = users.map(|name| format!("[[user]]\nname = \"{}\"\n", name.as_ref())).collect();
+        fs::write(home.path.join("config/allowlist.toml"), users).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_copilens"));
-        let log = fs::File::create(folder.path().join("log")).unwrap();
-        let (process, line) = start(command.arg("run").current_dir(folder.path()).stderr(log));
-        let address = line.split_whitespace().find_map(|part| part.strip_prefix("proxy=")).unwrap().parse().unwrap();
-        Self { folder, address, process }
+        let log = fs::File::create(home.path.join("log")).unwrap();
+        let (process, line) = start(command.arg("run").current_dir(&home.path).stderr(log));
+        let address = |name| line.split_whitespace().find_map(|part| part.strip_prefix(name)).unwrap().parse().unwrap();
+        Self { address: address("proxy="), admin: address("admin="), home, process }
     }
 
-    pub fn roots(&self) -> RootCertStore {
-        roots(self.folder.path().join("certs/ca.pem"))
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.process.0.id()
-    }
-
-    pub fn credentials(&self) -> Credentials {
+    fn load(&self, user: &str) -> Load {
         let mut command = Command::new(env!("CARGO_BIN_EXE_copilens"));
-        let output = command.args(["users", "password", "alice"]).current_dir(self.folder.path()).output().unwrap();
-        Credentials::basic("alice", String::from_utf8(output.stdout).unwrap().trim())
+        let output = command.args(["users", "password", user]).current_dir(&self.home.path).output().unwrap();
+        let password = String::from_utf8(output.stdout).unwrap();
+        let credentials = Credentials::basic(user, password.trim());
+        Load::through(self.address, roots(&self.home.path.join("certs/ca.pem")), credentials)
     }
 
-    /// The recorder has caught up when it has stopped to take CPU time.
-    pub fn wait_until_recorded(&self) {
+    /// Until nothing waits in the spool.
+    async fn wait_until_recorded(&self) {
+        let token = fs::read_to_string(self.home.path.join("config/admin-token")).unwrap();
+        let admin = direct_plain(self.admin, "localhost").await.unwrap();
         let begun = Instant::now();
-        let mut before = cpu(self.pid());
         loop {
-            std::thread::sleep(Duration::from_millis(300));
-            let now = cpu(self.pid());
-            if now - before <= Duration::from_millis(10) || begun.elapsed() > Duration::from_secs(60) {
+            let request = Request::get("/metrics").header("authorization", format!("Bearer {}", token.trim()));
+            let page = admin.send(request.body(Bytes::new()).unwrap()).await.unwrap().bytes().await.unwrap();
+            if page.split(|byte| *byte == b'\n').any(|line| line == b"copilens_spool_entries 0") {
                 return;
             }
-            before = now;
+            assert!(begun.elapsed() < PATIENCE, "the recorder does not catch up");
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
-    /// A proxy that forgets exchanges would be fast.
-    pub fn assert_recorded(&self, shape: Shape) {
-        self.wait_until_recorded();
-        let kind = if shape.host == CHAT_HOST { "chat" } else { "completions" };
-        let records = fs::read_dir(self.folder.path().join("logs/usage/alice").join(kind)).unwrap().count();
-        assert_eq!(records, shape.tunnels * (shape.requests + shape.requests / 10) + 300);
+    /// Record files of a user. A proxy that forgets exchanges would be fast.
+    pub fn records(&self, user: &str, shape: Shape) -> usize {
+        let folder = self.home.path.join("logs/usage").join(user).join(shape.kind);
+        fs::read_dir(folder).map_or(0, Iterator::count)
     }
 }

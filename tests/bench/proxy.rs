@@ -1,7 +1,10 @@
 //! Speed, side by side in one run: direct, a bare hudsucker pass-through, and copilens with everything recorded.
 //!
-//! `cargo bench --bench proxy` prints ratios to the pass-through, paired by round, because this kind of machine is noisy.
-//! Upstream, proxies and load generator are processes of their own, so that CPU time can be told apart.
+//! `cargo bench --bench proxy` prints ratios to the pass-through, paired by round, because this kind of machine is noisy;
+//! `cargo bench --bench proxy -- CASE...` runs some cases, among them those that are too long for every time ([`CASES`]).
+//! `BENCH_ROUNDS` in the environment sets the number of rounds.
+//! Upstream, proxies and load generator are processes of their own, so that CPU time can be told apart. The pass-through
+//! speaks HTTP/1.1 to upstream, copilens HTTP/2, as each does by default.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,113 +18,81 @@
     reason = "a bench ends by panicking"
 )]
 
+mod cold;
+mod figures;
+mod gaps;
+mod idle;
 mod load;
 mod pass;
+mod preloaded;
 mod process;
+mod throughput;
 mod upstream;
 
-use std::time::Duration;
+use copilens::sim::tls::Alpn;
 
-use load::{Load, Shape};
-use process::{Copilens, Pass, Upstream};
+use load::Shape;
+use process::{Origin, Upstream};
 
-/// Rounds of which the median is printed.
-const ROUNDS: usize = 5;
+/// The cases by name, and whether a run without names has them.
+const CASES: [(&str, bool); 8] = [
+    ("completions", true),
+    ("chat", true),
+    ("http2", true),
+    ("gaps", true),
+    ("idle", true),
+    ("cold", true),
+    ("tunnels", false),
+    ("preloaded", false),
+];
 
 fn main() {
     let role = std::env::var("BENCH_ROLE").unwrap_or_default();
+    take_all_descriptors();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     match role.as_str() {
         "upstream" => runtime.block_on(upstream::run()),
         "pass" => runtime.block_on(pass::run()),
-        _ => runtime.block_on(compare()),
+        _ => runtime.block_on(run_cases()),
     }
 }
 
-/// What one round told of one target.
-#[derive(Default, Clone, Copy)]
-struct Figures {
-    per_second: f64,
-    cpu_per_1000: f64,
-    first_event: Duration,
-    tail: Duration,
+/// Ten thousand tunnels are as many sockets.
+fn take_all_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
 }
 
-async fn compare() {
-    let rounds = std::env::var("BENCH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(ROUNDS);
+async fn run_cases() {
+    // Cargo adds options of its own.
+    let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let unknown = named.iter().find(|name| CASES.iter().all(|(case, _)| case != name));
+    assert!(unknown.is_none(), "no case {unknown:?}; there are {CASES:?}");
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap();
+    println!("load of the machine before: {}", load.trim());
     let upstream = Upstream::start();
-    for (name, shape) in [("completions", Shape::COMPLETION), ("chat", Shape::CHAT)] {
-        println!("\n{name}: {} events, {} tunnels", shape.events, shape.tunnels);
-        let mut table: Vec<[Figures; 3]> = Vec::new();
-        for _ in 0..rounds {
-            table.push([
-                direct(&upstream, shape).await,
-                pass(&upstream, shape).await,
-                copilens(&upstream, shape).await,
-            ]);
+    for (case, always) in CASES {
+        if named.iter().any(|name| name == case) || named.is_empty() && always {
+            run(case, &upstream.origin).await;
         }
-        print(&table);
     }
 }
 
-async fn direct(upstream: &Upstream, shape: Shape) -> Figures {
-    let load = Load::direct(upstream.address, upstream.roots());
-    measure(&load, shape, || Duration::ZERO, || {}).await
-}
-
-async fn pass(upstream: &Upstream, shape: Shape) -> Figures {
-    let pass = Pass::start(upstream);
-    let load = Load::through(pass.address, pass.roots(), None);
-    measure(&load, shape, || process::cpu(pass.pid()), || {}).await
-}
-
-async fn copilens(upstream: &Upstream, shape: Shape) -> Figures {
-    let copilens = Copilens::start(upstream);
-    let load = Load::through(copilens.address, copilens.roots(), Some(copilens.credentials()));
-    let figures = measure(&load, shape, || process::cpu(copilens.pid()), || copilens.wait_until_recorded()).await;
-    copilens.assert_recorded(shape);
-    figures
-}
-
-async fn measure(load: &Load, shape: Shape, cpu: impl Fn() -> Duration, settle: impl Fn()) -> Figures {
-    load.burst(shape, shape.requests / 10).await;
-    settle();
-    let (before, begun) = (cpu(), std::time::Instant::now());
-    load.burst(shape, shape.requests).await;
-    let elapsed = begun.elapsed();
-    settle();
-    let spent = cpu() - before;
-    let count = (shape.tunnels * shape.requests) as f64;
-    let (first_event, tail) = load.latency(shape).await;
-    Figures {
-        per_second: count / elapsed.as_secs_f64(),
-        cpu_per_1000: spent.as_secs_f64() * 1000.0 / count,
-        first_event,
-        tail,
+async fn run(case: &str, origin: &Origin) {
+    let wanted = std::env::var("BENCH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
+    let rounds = wanted.unwrap_or(5);
+    match case {
+        "completions" => throughput::compare(case, origin, rounds, Shape::COMPLETION).await,
+        "chat" => throughput::compare(case, origin, rounds, Shape::CHAT).await,
+        "http2" => {
+            let shape = Shape { alpn: Alpn::Http2, ..Shape::COMPLETION };
+            throughput::compare("completions over HTTP/2", origin, rounds, shape).await;
+        }
+        "gaps" => gaps::compare(origin, rounds).await,
+        "idle" => idle::compare(origin, 1000).await,
+        "cold" => cold::compare(origin).await,
+        "tunnels" => idle::compare(origin, 10_000).await,
+        _ => preloaded::compare(origin, wanted.unwrap_or(10)).await,
     }
-}
-
-fn print(table: &[[Figures; 3]]) {
-    let column = |target: usize, value: fn(&Figures) -> f64| median(table.iter().map(|round| value(&round[target])));
-    for (target, name) in ["direct", "pass-through", "copilens"].iter().enumerate() {
-        println!(
-            "  {name:13} {:8.0}/s  {:.3} CPU s/1000  first event {:.3} ms  first to end {:.3} ms",
-            column(target, |f| f.per_second),
-            column(target, |f| f.cpu_per_1000),
-            column(target, |f| f.first_event.as_secs_f64() * 1000.0),
-            column(target, |f| f.tail.as_secs_f64() * 1000.0),
-        );
-    }
-    let ratio = |value: fn(&Figures) -> f64| median(table.iter().map(|round| value(&round[2]) / value(&round[1])));
-    println!(
-        "  copilens : pass-through   throughput {:.2}   CPU {:.2}",
-        ratio(|f| f.per_second),
-        ratio(|f| f.cpu_per_1000)
-    );
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
