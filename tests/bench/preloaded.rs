@@ -29,9 +29,9 @@ const USERS: usize = 10_000;
 const DAYS: u64 = 50;
 /// Of each user on each day: a completion and a chat turn.
 const SHAPES: [Shape; 2] = [Shape::COMPLETION, Shape::CHAT];
-/// Rows stored together.
+/// Rows stored together; what a thread has for a day is a multiple.
 const BATCH: usize = 1000;
-const THREADS: u64 = 2;
+const THREADS: usize = 2;
 
 fn user(number: usize) -> String {
     format!("user{number:05}")
@@ -95,13 +95,18 @@ fn million() -> PathBuf {
     let logs = home.join("logs");
     let files = RecordFiles::open(&logs).unwrap();
     let store = SqliteStore::open(&logs.join(FILE_NAME)).unwrap();
+    let days = || (0..DAYS).rev().map(|day| today - Days::new(day));
+    // Each thread has users of its own, and so folders of its own.
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
-            let days = (0..DAYS).filter(move |day| day % THREADS == thread);
             let (files, store) = (&files, &store);
-            scope.spawn(move || days.for_each(|day| record_day(files, store, today - Days::new(day))));
+            scope.spawn(move || days().for_each(|day| record_day(files, store, day, thread)));
         }
     });
+    for day in days() {
+        let usage = store.day(day).unwrap();
+        files.replace_day_file(&format!("copilot-usage_{day}.json"), &usage.to_json()).unwrap();
+    }
     drop(store);
     // What waits to be written would slow down the first rounds.
     Command::new("sync").status().unwrap();
@@ -110,10 +115,10 @@ fn million() -> PathBuf {
     home
 }
 
-fn record_day(files: &RecordFiles, store: &SqliteStore, day: NaiveDate) {
+fn record_day(files: &RecordFiles, store: &SqliteStore, day: NaiveDate, thread: usize) {
     let mut events = Vec::with_capacity(BATCH);
     let midnight = day.and_time(chrono::NaiveTime::MIN).and_utc();
-    for number in 0..USERS * SHAPES.len() {
+    for number in (0..USERS * SHAPES.len()).skip(thread).step_by(THREADS) {
         let ended_at = midnight + TimeDelta::milliseconds(100 * number as i64);
         let exchange = exchange(&user(number % USERS), &SHAPES[number / USERS], ended_at);
         let understanding = understand(&exchange, 1 << 20);
@@ -126,7 +131,7 @@ fn record_day(files: &RecordFiles, store: &SqliteStore, day: NaiveDate) {
             events.clear();
         }
     }
-    files.replace_day_file(&format!("copilot-usage_{day}.json"), &store.day(day).unwrap().to_json()).unwrap();
+    assert!(events.is_empty());
 }
 
 fn exchange(user: &str, shape: &Shape, ended_at: DateTime<Utc>) -> Exchange {
