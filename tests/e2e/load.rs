@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use copilens::sim::client::{Credentials, ProxyClient, Reply};
+use copilens::sim::client::{ClientError, Credentials, ProxyClient, Reply};
 use copilens::sim::copilot::{FakeOptions, control};
 use copilens::sim::tls::Alpn;
 use serde_json::Value;
@@ -46,8 +46,8 @@ pub(crate) struct Seen {
     count: AtomicUsize,
     /// Answers that began and broke off.
     cut: AtomicUsize,
-    /// Requests to which no answer came.
-    unanswered: AtomicUsize,
+    /// Why tunnels and requests got no answer.
+    unanswered: Mutex<Vec<String>>,
 }
 
 impl Seen {
@@ -59,8 +59,12 @@ impl Seen {
         self.cut.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn unanswered(&self) -> usize {
-        self.unanswered.load(Ordering::Relaxed)
+    pub(crate) fn unanswered(&self) -> Vec<String> {
+        self.unanswered.lock().unwrap().clone()
+    }
+
+    fn got_no_answer(&self, to: &str, error: &ClientError) {
+        self.unanswered.lock().unwrap().push(format!("{to}: {error:?}"));
     }
 
     pub(crate) async fn wait_for(&self, finished: usize) {
@@ -119,12 +123,15 @@ fn password(site: &Site, user: &str) -> String {
 }
 
 async fn ask_over(client: ProxyClient, make: fn() -> Ask, alpn: Alpn, stop: Arc<AtomicBool>, seen: Arc<Seen>) {
-    let Ok(connection) = client.tunnel(make().host, 443, alpn).await else { return };
+    let connection = match client.tunnel(make().host, 443, alpn).await {
+        Ok(connection) => connection,
+        Err(error) => return seen.got_no_answer("CONNECT", &error),
+    };
     while !stop.load(Ordering::Relaxed) {
         let canary = format!("canary-{}", fresh_id());
-        let Ok(mut reply) = connection.send(make().prompt(&canary).request()).await else {
-            seen.unanswered.fetch_add(1, Ordering::Relaxed);
-            return;
+        let mut reply = match connection.send(make().prompt(&canary).request()).await {
+            Ok(reply) => reply,
+            Err(error) => return seen.got_no_answer(&format!("{alpn:?} {canary}"), &error),
         };
         assert_eq!(reply.status(), 200);
         if !read_to_the_end(&mut reply).await {
@@ -144,11 +151,8 @@ async fn read_to_the_end(reply: &mut Reply) -> bool {
         match reply.chunk().await {
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => return true,
-            Err(_) => return false,
-        }
-        // A client that has the last event has its answer, whether or not the connection is still there to end it.
-        if plain && body.ends_with(b"data: [DONE]\n\n") {
-            return true;
+            // A client that has the last event has its answer, whether or not the connection is still there to end it.
+            Err(_) => return plain && body.ends_with(b"data: [DONE]\n\n"),
         }
     }
 }
