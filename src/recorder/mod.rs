@@ -8,7 +8,7 @@
 //! intake    exchange -> spool                      (called by the proxy; some are understood here)
 //! worker    spool -> understand -> record file -> store -> settle
 //! days        store -> logs/metrics/copilot-usage_<day>.json
-//! rebuild   record files -> store -> day files     (by hand)
+//! rebuild   record files -> store -> day files     (by hand, and where the store is new)
 //! ```
 
 mod days;
