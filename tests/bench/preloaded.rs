@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ use copilens::store::{FILE_NAME, SqliteStore, UsageStore};
 
 use crate::figures::Spread;
 use crate::load::Shape;
-use crate::process::{Copilens, Home, Origin, Target};
+use crate::process::{self, Copilens, Kind, Origin, Target};
 use crate::throughput::{Figures, measure};
 use crate::upstream;
 
@@ -67,11 +67,11 @@ pub async fn compare(origin: &Origin, rounds: usize) {
 /// Measures the preloaded copilens, or an empty one.
 async fn one(origin: &Origin, preloaded: Option<&PathBuf>, round: usize, shape: Shape) -> Figures {
     let Some(home) = preloaded else {
-        return measure(&Target::start(crate::process::Kind::Copilens, origin), "alice", shape).await;
+        return measure(&Target::start(Kind::Copilens, origin), "alice", shape).await;
     };
     // Each round is another user's, so that no folder outgrows the others by much.
     let name = user(round);
-    let copilens = Copilens::start_in(Home::lasting(home), origin, (0..USERS).map(user));
+    let copilens = Copilens::start_in(home.clone(), origin, (0..USERS).map(user));
     let target = Target::of(copilens, &name);
     // The sweep for old records goes through all files at the start.
     target.wait_until_idle().await;
@@ -81,8 +81,9 @@ async fn one(origin: &Origin, preloaded: Option<&PathBuf>, round: usize, shape: 
 /// The folder with the million, made if it is not there.
 fn million() -> PathBuf {
     let today = Utc::now().date_naive();
-    let (root, name) = (Path::new(env!("CARGO_TARGET_TMPDIR")), format!("preloaded-{today}"));
-    let (home, finished) = (root.join(&name), root.join(&name).join("finished"));
+    let root = process::disk();
+    let home = root.join(format!("preloaded-{today}"));
+    let finished = home.join("finished");
     if finished.exists() {
         return home;
     }

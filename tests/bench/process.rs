@@ -18,6 +18,8 @@ use crate::load::{CHAT_HOST, COMPLETIONS_HOST, Load, Shape};
 
 /// How long the recorder may take to catch up.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Files of [`Origin::files_a_second`].
+const PROBES: u32 = 5000;
 
 struct Running(Child);
 
@@ -60,26 +62,53 @@ fn resident(pid: u32) -> f64 {
     line.unwrap().trim().parse().unwrap()
 }
 
-/// Where requests go in the end.
+/// Where requests go in the end, and where files do.
 #[derive(Debug, Clone)]
 pub struct Origin {
     pub address: SocketAddr,
-    pub ca: PathBuf,
+    /// Of everything that this run writes. Nothing is removed before the end of the run: on an ext4 without a journal,
+    /// removing many files makes new ones ten times as expensive for five minutes (`recently_deleted` in fs/ext4/ialloc.c).
+    pub folder: PathBuf,
+}
+
+impl Origin {
+    fn ca(&self) -> PathBuf {
+        self.folder.join("ca.pem")
+    }
+
+    fn home(&self) -> PathBuf {
+        tempfile::tempdir_in(&self.folder).unwrap().keep()
+    }
+
+    /// How many files a second can be made here by one thread that does nothing else.
+    pub fn files_a_second(&self) -> f64 {
+        let (folder, begun) = (self.home(), Instant::now());
+        for number in 0..PROBES {
+            fs::write(folder.join(number.to_string()), [b' '; 4096]).unwrap();
+        }
+        f64::from(PROBES) / begun.elapsed().as_secs_f64()
+    }
 }
 
 pub struct Upstream {
     pub origin: Origin,
-    _folder: TempDir,
     _process: Running,
+    _folder: TempDir,
 }
 
 impl Upstream {
     pub fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir_in(disk()).unwrap();
         let ca = folder.path().join("ca.pem");
         let (process, line) = start(this_program("upstream").env("BENCH_CA", &ca));
-        Self { origin: Origin { address: line.parse().unwrap(), ca }, _folder: folder, _process: process }
+        let origin = Origin { address: line.parse().unwrap(), folder: folder.path().to_owned() };
+        Self { origin, _process: process, _folder: folder }
     }
+}
+
+/// The folder whose file system is used.
+pub fn disk() -> PathBuf {
+    std::env::var_os("BENCH_DIR").unwrap_or(env!("CARGO_TARGET_TMPDIR").into()).into()
 }
 
 /// What is measured.
@@ -114,12 +143,11 @@ impl Target {
     pub fn start(kind: Kind, origin: &Origin) -> Self {
         match kind {
             Kind::Direct => {
-                Self { kind, load: Load::direct(origin.address, roots(&origin.ca)), pass: None, copilens: None }
+                Self { kind, load: Load::direct(origin.address, roots(&origin.ca())), pass: None, copilens: None }
             }
             Kind::Pass => {
                 let pass = Pass::start(origin);
-                let load =
-                    Load::through(pass.address, roots(&pass.folder.path().join("certs/ca.pem")), Credentials::Absent);
+                let load = Load::through(pass.address, roots(&pass.home.join("certs/ca.pem")), Credentials::Absent);
                 Self { kind, load, pass: Some(pass), copilens: None }
             }
             Kind::Copilens => Self::of(Copilens::start(origin), "alice"),
@@ -164,40 +192,23 @@ impl Target {
 }
 
 struct Pass {
-    folder: TempDir,
+    home: PathBuf,
     address: SocketAddr,
     process: Running,
 }
 
 impl Pass {
     fn start(origin: &Origin) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let home = origin.home();
         let mut command = this_program("pass");
-        command.env("BENCH_CA", &origin.ca).env("BENCH_UPSTREAM", origin.address.to_string());
-        let (process, line) = start(command.env("BENCH_CERTS", folder.path().join("certs")));
-        Self { folder, address: line.parse().unwrap(), process }
-    }
-}
-
-/// Where a copilens has its files.
-pub struct Home {
-    path: PathBuf,
-    _temporary: Option<TempDir>,
-}
-
-impl Home {
-    fn temporary() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        Self { path: folder.path().to_owned(), _temporary: Some(folder) }
-    }
-
-    pub fn lasting(path: &Path) -> Self {
-        Self { path: path.to_owned(), _temporary: None }
+        command.env("BENCH_CA", origin.ca()).env("BENCH_UPSTREAM", origin.address.to_string());
+        let (process, line) = start(command.env("BENCH_CERTS", home.join("certs")));
+        Self { home, address: line.parse().unwrap(), process }
     }
 }
 
 pub struct Copilens {
-    home: Home,
+    home: PathBuf,
     address: SocketAddr,
     admin: SocketAddr,
     process: Running,
@@ -206,7 +217,7 @@ pub struct Copilens {
 impl Drop for Copilens {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = fs::read_to_string(self.home.path.join("log")).unwrap_or_default();
+            let log = fs::read_to_string(self.home.join("log")).unwrap_or_default();
             let faults: Vec<_> = log.lines().filter(|line| !line.contains("\"INFO\"")).take(20).collect();
             println!("{}", faults.join("\n"));
         }
@@ -216,37 +227,37 @@ impl Drop for Copilens {
 impl Copilens {
     /// An empty one with one user, alice.
     pub fn start(origin: &Origin) -> Self {
-        Self::start_in(Home::temporary(), origin, ["alice"].into_iter())
+        Self::start_in(origin.home(), origin, ["alice"].into_iter())
     }
 
-    pub fn start_in(home: Home, origin: &Origin, users: impl Iterator<Item: AsRef<str>>) -> Self {
-        fs::create_dir_all(home.path.join("config")).unwrap();
+    pub fn start_in(home: PathBuf, origin: &Origin, users: impl Iterator<Item: AsRef<str>>) -> Self {
+        fs::create_dir_all(home.join("config")).unwrap();
         let settings = format!(
             "listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n[upstream]\nextra_ca = '{}'\nresolve = {{ \"{COMPLETIONS_HOST}\" = \"{address}\", \"{CHAT_HOST}\" = \"{address}\" }}\n",
-            origin.ca.display(),
+            origin.ca().display(),
             address = origin.address,
         );
-        fs::write(home.path.join("config/copilens.toml"), settings).unwrap();
+        fs::write(home.join("config/copilens.toml"), settings).unwrap();
         let users: String = users.map(|name| format!("[[user]]\nname = \"{}\"\n", name.as_ref())).collect();
-        fs::write(home.path.join("config/allowlist.toml"), users).unwrap();
+        fs::write(home.join("config/allowlist.toml"), users).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_copilens"));
-        let log = fs::File::create(home.path.join("log")).unwrap();
-        let (process, line) = start(command.arg("run").current_dir(&home.path).stderr(log));
+        let log = fs::File::create(home.join("log")).unwrap();
+        let (process, line) = start(command.arg("run").current_dir(&home).stderr(log));
         let address = |name| line.split_whitespace().find_map(|part| part.strip_prefix(name)).unwrap().parse().unwrap();
         Self { address: address("proxy="), admin: address("admin="), home, process }
     }
 
     fn load(&self, user: &str) -> Load {
         let mut command = Command::new(env!("CARGO_BIN_EXE_copilens"));
-        let output = command.args(["users", "password", user]).current_dir(&self.home.path).output().unwrap();
+        let output = command.args(["users", "password", user]).current_dir(&self.home).output().unwrap();
         let password = String::from_utf8(output.stdout).unwrap();
         let credentials = Credentials::basic(user, password.trim());
-        Load::through(self.address, roots(&self.home.path.join("certs/ca.pem")), credentials)
+        Load::through(self.address, roots(&self.home.join("certs/ca.pem")), credentials)
     }
 
     /// Until nothing waits in the spool.
     async fn wait_until_recorded(&self) {
-        let token = fs::read_to_string(self.home.path.join("config/admin-token")).unwrap();
+        let token = fs::read_to_string(self.home.join("config/admin-token")).unwrap();
         let admin = direct_plain(self.admin, "localhost").await.unwrap();
         let begun = Instant::now();
         loop {
@@ -262,7 +273,7 @@ impl Copilens {
 
     /// Record files of a user. A proxy that forgets exchanges would be fast.
     pub fn records(&self, user: &str, shape: Shape) -> usize {
-        let folder = self.home.path.join("logs/usage").join(user).join(shape.kind);
+        let folder = self.home.join("logs/usage").join(user).join(shape.kind);
         fs::read_dir(folder).map_or(0, Iterator::count)
     }
 }

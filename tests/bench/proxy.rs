@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench proxy` prints ratios to the pass-through, paired by round, because this kind of machine is noisy;
 //! `cargo bench --bench proxy -- CASE...` runs some cases, among them those that are too long for every time ([`CASES`]).
-//! `BENCH_ROUNDS` in the environment sets the number of rounds.
+//! In the environment, `BENCH_ROUNDS` sets the number of rounds, `BENCH_DIR` the folder for all files (`target/tmp`).
 //! Upstream, proxies and load generator are processes of their own, so that CPU time can be told apart. The pass-through
 //! speaks HTTP/1.1 to upstream, copilens HTTP/2, as each does by default.
 
@@ -69,9 +69,9 @@ async fn run_cases() {
     let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let unknown = named.iter().find(|name| CASES.iter().all(|(case, _)| case != name));
     assert!(unknown.is_none(), "no case {unknown:?}; there are {CASES:?}");
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap();
-    println!("load of the machine before: {}", load.trim());
     let upstream = Upstream::start();
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap();
+    println!("before: load {}; {:.0} files/s", load.trim(), upstream.origin.files_a_second());
     for (case, always) in CASES {
         if named.iter().any(|name| name == case) || named.is_empty() && always {
             run(case, &upstream.origin).await;
