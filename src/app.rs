@@ -151,6 +151,7 @@ impl App {
         let files = RecordFiles::open(&settings.log_dir)?;
         let mut registry = Registry::with_prefix(metrics::PREFIX);
         let metrics = Arc::new(Metrics::register(&mut registry));
+        metrics::register_runtime(&mut registry);
         metrics::count_panics(Arc::clone(&metrics));
         let (spool, recorder) = start_recorder(&live, files.clone(), Arc::clone(&metrics))?;
         registry.register_collector(Box::new(SpoolMetrics(Arc::clone(&spool))));

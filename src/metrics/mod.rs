@@ -5,6 +5,7 @@
 
 mod histogram;
 mod labels;
+mod runtime;
 mod series;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub use self::histogram::Histogram;
 pub use self::labels::{Credentials, RequestKind, StatusClass, TunnelRoute, UpstreamFailure};
+pub use self::runtime::register_runtime;
 pub use self::series::{Labelled, Series};
 use crate::copilot::Reason;
 use crate::copilot::vocabulary::{Class, Kind};

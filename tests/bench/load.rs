@@ -185,6 +185,12 @@ pub async fn ask(tunnel: &Connection, shape: Shape) -> Answer {
     Answer { asked, events, ended: Instant::now() }
 }
 
+/// One request whose client goes away after the first piece of the answer.
+pub async fn leave(tunnel: &Connection, shape: Shape) {
+    let mut reply = tunnel.send(request(shape)).await.unwrap();
+    assert!(reply.chunk().await.unwrap().is_some());
+}
+
 fn request(shape: Shape) -> Request<Bytes> {
     let prompt = "x".repeat(1700);
     let body = format!(

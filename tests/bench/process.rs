@@ -257,18 +257,27 @@ impl Copilens {
 
     /// Until nothing waits in the spool.
     async fn wait_until_recorded(&self) {
-        let token = fs::read_to_string(self.home.join("config/admin-token")).unwrap();
-        let admin = direct_plain(self.admin, "localhost").await.unwrap();
         let begun = Instant::now();
-        loop {
-            let request = Request::get("/metrics").header("authorization", format!("Bearer {}", token.trim()));
-            let page = admin.send(request.body(Bytes::new()).unwrap()).await.unwrap().bytes().await.unwrap();
-            if page.split(|byte| *byte == b'\n').any(|line| line == b"copilens_spool_entries 0") {
-                return;
-            }
+        while self.metric("copilens_spool_entries").await != 0.0 {
             assert!(begun.elapsed() < PATIENCE, "the recorder does not catch up");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// The value of a series on `/metrics`.
+    pub async fn metric(&self, series: &str) -> f64 {
+        let token = fs::read_to_string(self.home.join("config/admin-token")).unwrap();
+        let admin = direct_plain(self.admin, "localhost").await.unwrap();
+        let request = Request::get("/metrics").header("authorization", format!("Bearer {}", token.trim()));
+        let page = admin.send(request.body(Bytes::new()).unwrap()).await.unwrap().bytes().await.unwrap();
+        let page = String::from_utf8(page.to_vec()).unwrap();
+        let mut lines = page.lines().filter_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        lines.next().unwrap().parse().unwrap()
+    }
+
+    /// Descriptors that are open.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.process.0.id())).unwrap().count()
     }
 
     /// Record files of a user. A proxy that forgets exchanges would be fast.

@@ -26,6 +26,7 @@ mod load;
 mod pass;
 mod preloaded;
 mod process;
+mod soak;
 mod throughput;
 mod upstream;
 
@@ -35,7 +36,7 @@ use load::Shape;
 use process::{Origin, Upstream};
 
 /// The cases by name, and whether a run without names has them.
-const CASES: [(&str, bool); 8] = [
+const CASES: [(&str, bool); 9] = [
     ("completions", true),
     ("chat", true),
     ("http2", true),
@@ -44,6 +45,7 @@ const CASES: [(&str, bool); 8] = [
     ("cold", true),
     ("tunnels", false),
     ("preloaded", false),
+    ("soak", false),
 ];
 
 fn main() {
@@ -92,6 +94,7 @@ async fn run(case: &str, origin: &Origin) {
         "gaps" => gaps::compare(origin, rounds).await,
         "idle" => idle::compare(origin, 1000).await,
         "cold" => cold::compare(origin).await,
+        "soak" => soak::run(origin).await,
         "tunnels" => idle::compare(origin, 10_000).await,
         _ => preloaded::compare(origin, wanted.unwrap_or(10)).await,
     }

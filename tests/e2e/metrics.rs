@@ -142,6 +142,7 @@ async fn the_metrics_tell_what_has_happened() {
             ("copilens_commit_wait_seconds_count", 6.0),
             (r#"copilens_time_to_first_byte_seconds_bucket{le="+Inf"}"#, 6.0),
             ("copilens_panics_total", 0.0),
+            (concat!("copilens_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1.0),
         ],
     );
     assert_values(
