@@ -157,18 +157,10 @@ impl App {
         registry.register_collector(Box::new(SpoolMetrics(Arc::clone(&spool))));
         registry.register_collector(Box::new(config::ReloadMetric(Arc::clone(&live))));
         let recorder = Arc::new(std::sync::Mutex::new(recorder));
-        let proxy_listener = bind("listen", settings.listen)?;
-        let admin_listener = bind("admin_listen", settings.admin_listen)?;
-        let proxy_address = local_address("listen", &proxy_listener, settings.listen)?;
-        let admin_address = local_address("admin_listen", &admin_listener, settings.admin_listen)?;
+        let (proxy_listener, proxy_address) = bind("listen", settings.listen)?;
+        let (admin_listener, admin_address) = bind("admin_listen", settings.admin_listen)?;
 
-        let health = health(
-            Arc::clone(&live),
-            Arc::clone(&folder),
-            Arc::clone(&spool),
-            Arc::clone(&recorder),
-            certificate.clone(),
-        );
+        let health = health(&live, &folder, &spool, &recorder, certificate.clone());
         let onboarding = Arc::new(ArcSwap::from_pointee(onboarding(&settings, certificate, proxy_address)));
         let pages = AdminState { onboarding: Arc::clone(&onboarding), health, metrics: Arc::new(registry), token };
         let proxy = Proxy::new(proxy::Parts {
@@ -354,12 +346,14 @@ async fn warn_of_expiry(ca: &CaCertificate) {
 
 /// What `/readyz` reports: everything that an operator should mend, and what is to come.
 fn health(
-    live: Arc<Live>,
-    folder: Arc<LogFolder>,
-    spool: Arc<Spool>,
-    recorder: Arc<std::sync::Mutex<RunningRecorder>>,
+    live: &Arc<Live>,
+    folder: &Arc<LogFolder>,
+    spool: &Arc<Spool>,
+    recorder: &Arc<std::sync::Mutex<RunningRecorder>>,
     ca: CaCertificate,
 ) -> admin::Health {
+    let (live, folder, spool, recorder) =
+        (Arc::clone(live), Arc::clone(folder), Arc::clone(spool), Arc::clone(recorder));
     Arc::new(move || {
         let status = spool.status();
         let recorder = recorder.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -375,12 +369,11 @@ fn health(
     })
 }
 
-fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    proxy::bind(address).map_err(|source| StartError::Bind { key, address, source })
-}
-
-fn local_address(key: &'static str, listener: &TcpListener, address: SocketAddr) -> Result<SocketAddr, StartError> {
-    listener.local_addr().map_err(|source| StartError::Bind { key, address, source })
+/// The listener, and its address with the port that port 0 became.
+fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let bound = proxy::bind(address).and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let (local, listener) = bound.map_err(|source| StartError::Bind { key, address, source })?;
+    Ok((listener, local))
 }
 
 fn serve_admin(listener: TcpListener, address: SocketAddr, pages: AdminState) -> Result<CancellationToken, StartError> {
