@@ -175,6 +175,13 @@ mod tests {
     }
 
     proptest! {
+        /// A record is written, read by `rebuild` and compared: a number that moves by its last bit is another one.
+        #[test]
+        fn numbers_stay_what_was_sent(number in any::<f64>().prop_filter("JSON has no other", |number| number.is_finite())) {
+            let text = serde_json::to_string(&number).unwrap();
+            prop_assert_eq!(request(text.as_bytes()).0.as_f64(), Some(number));
+        }
+
         #[test]
         fn no_bytes_are_lost_or_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             prop_assert_eq!(answer(&bytes, None).values.is_empty() && !answer(&bytes, None).streamed, bytes.is_empty());
