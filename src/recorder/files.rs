@@ -112,7 +112,7 @@ impl RecordFiles {
                         }
                     };
                 }
-                Err(error) if error.error.kind() == io::ErrorKind::NotFound && !folder.is_dir() => {
+                Err(error) if error.error.kind() == io::ErrorKind::NotFound => {
                     create_folder(&folder)?;
                     file = error.file;
                     match file.persist_noclobber(&path) {
