@@ -34,18 +34,30 @@
 //! | D4 | clients that leave | e2e `upstream::breaks`; nothing stays of them: `d4_leaving` |
 //! | D5 | who does not read holds up who sends | e2e `transparency::sizes::a_slow_reader_...`; `c6_streams::d5_...` |
 //! | D6 | never sent twice | e2e `upstream::pool` |
-//! | E1-E8, E10 | disk, kill, restart, rebuild, midnight, a second instance | e2e `held_up`, `commands`, `crash`, `lifecycle`, `midnight` |
+//! | E1 | disks that are full, read-only, broken; folders that are gone or closed; a store that is locked or damaged | e2e `trouble::disks`, `folders`, `store`; EIO itself is not injected |
+//! | E2 | a log folder that cannot be had | e2e `commands::a_log_folder_that_cannot_be_had_is_74_and_named` |
+//! | E3 | a recorder that stalls | e2e `trouble::limit`, `held_up` |
+//! | E4 | `kill -9` at any moment | e2e `kills`, `crash` |
+//! | E5, E6 | restart, rebuild | e2e `crash`, `commands`; every test of `load::assert_balanced` |
+//! | E7 | torn day files and stores | e2e `trouble::store`: day files are never read, so they are replaced; a store is set aside and made anew |
+//! | E8 | midnight | e2e `midnight` |
+//! | E9, E11 | clocks that jump or nearly stand still | e2e `clock` |
+//! | E10 | a second instance | e2e `crash` |
 //! | E12 | user names as paths | `identity::name` |
 //! | E13 | client-sent text in file names and series | e2e `capture::nothing_that_a_client_sends_...`; `f7_shown::e13_...` |
+//! | E14 | planted links | e2e `trouble::links` |
+//! | E15, E16 | retention beside readers, a start with a million on record | e2e `trouble::retention`; the bench's `preloaded` |
 //! | F1 | no secret in any output | e2e `secrets` |
 //! | F2-F4 | keys and modes | e2e `commands::a_key_that_others_can_read_...`, `onboarding::the_downloads_...`, `capture::a_record_file_has_...` |
 //! | F5 | `/proc`, core dumps, `Debug`, panics | `f5_secrets::f5_...`, `cli::logging` |
 //! | F6 | the parent proxy's credentials | `f5_secrets::f6_...`; e2e `secrets::the_parent_proxys_...`, `upstream::parent` |
 //! | F7 | what clients made up, on a page and in a terminal | `f7_shown::f7_...`; `admin::tests::a_hostile_host_header_...` |
 //! | F8 | the CA's end | `f8_expiry`; `certs::authority::a_leaf_never_outlives_the_ca` |
-//! | G1, G3 | shutdown, a bad reload | e2e `lifecycle` |
+//! | G1 | shutdown, under load too | e2e `lifecycle`, `shutdown` |
 //! | G2 | out of descriptors | `g2_descriptors` |
+//! | G3 | good and bad reloads, under load too | e2e `lifecycle`, `reload` |
 //! | G4 | panics | `g4_panics`; in what reads bodies: `recorder::understanding` |
+//! | G5 | half an hour of load | the bench's `soak` |
 //! | G6, G7 | dependencies, fuzzing | `.ci/run` (`deny.toml`), `tests/fuzz` |
 //!
 //! hudsucker's hazards: H1, H2, H3 as B7, B5 and row 2 below; H4, H8, H14 `c3_slow`, `c5_sizes` and e2e `tunnel`; H5 as B2 and B3;
