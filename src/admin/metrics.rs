@@ -32,8 +32,8 @@ async fn metrics(State(registry): State<Arc<Registry>>, headers: HeaderMap) -> R
     }
 }
 
-/// The same in Prometheus' text format, version 0.0.4, where a counter's metadata name it with `_total`, and in which units
-/// and the end are not told.
+/// The same in Prometheus' text format, version 0.0.4, where metadata name a metric as its samples are named, there is no type
+/// `info`, and units and the end are not told.
 fn older_text(open_metrics: &str) -> String {
     let mut text = String::with_capacity(open_metrics.len());
     let mut help = None;
@@ -41,7 +41,11 @@ fn older_text(open_metrics: &str) -> String {
         if let Some(told) = line.strip_prefix("# HELP ") {
             help = told.split_once(' ');
         } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|told| told.split_once(' ')) {
-            let suffix = if kind == "counter" { "_total" } else { "" };
+            let (suffix, kind) = match kind {
+                "counter" => ("_total", kind),
+                "info" => ("_info", "gauge"),
+                _ => ("", kind),
+            };
             let help = help.take().map_or("", |(_, help)| help);
             let _ = writeln!(text, "# HELP {name}{suffix} {help}\n# TYPE {name}{suffix} {kind}");
         } else if !line.starts_with("# ") {
@@ -56,24 +60,29 @@ fn older_text(open_metrics: &str) -> String {
 mod tests {
     use prometheus_client::metrics::counter::Counter;
     use prometheus_client::metrics::gauge::Gauge;
+    use prometheus_client::metrics::info::Info;
     use prometheus_client::registry::Unit;
 
     use super::*;
 
     #[test]
-    fn the_older_text_names_counters_as_their_samples_are_named() {
+    fn the_older_text_names_metrics_as_their_samples_are_named() {
         let mut registry = Registry::default();
         registry.register("exchanges", "Exchanges # HELP done", Counter::<u64>::default());
         registry.register_with_unit("spool", "Size", Unit::Bytes, Gauge::<i64>::default());
+        registry.register("build", "What runs", Info::new([("version", "1")]));
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
-        insta::assert_snapshot!(older_text(&text), @r"
+        insta::assert_snapshot!(older_text(&text), @r#"
         # HELP exchanges_total Exchanges # HELP done.
         # TYPE exchanges_total counter
         exchanges_total 0
         # HELP spool_bytes Size.
         # TYPE spool_bytes gauge
         spool_bytes 0
-        ");
+        # HELP build_info What runs.
+        # TYPE build_info gauge
+        build_info{version="1"} 1
+        "#);
     }
 }
