@@ -38,7 +38,7 @@ async fn f7_a_report_says_nothing_that_a_terminal_obeys() {
         ("vscode/\u{9b}31m\u{85}", "\u{1b}[2J\r\n\u{7f}", "a%1b%5b2J"),
         ("vscode/\u{202e}1.0", "py\u{202e}nohtyp\u{2066}", "%c2%9b31m"),
         ("<script>/1", "=cmd()|' /C calc'!A0", "%e2%80%ae"),
-        ("vscode/\u{2028}x", "\u{2029}{\"user\":\"bob\"}", "x%0ay"),
+        ("vscode/\u{2028}x", "{\u{2029}\"user\":\"bob\"}", "x%0ay"),
     ];
     let tunnel = copilens.tunnel("alice", COMPLETIONS_HOST, Alpn::Http2).await;
     for (number, (editor, language, engine)) in hostile.into_iter().enumerate() {
