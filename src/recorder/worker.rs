@@ -31,6 +31,10 @@ const BATCH: usize = 256;
 const BATCH_BYTES: u64 = 8 << 20;
 /// Pause after a batch that emptied the spool, so that entries come together: a transaction for each costs more than its work.
 const GATHER: Duration = Duration::from_millis(50);
+/// Nice value of the thread (setpriority(2)): where traffic and records want the same core, traffic goes first and the spool
+/// takes up the difference.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
 /// How long the thread waits for work before it looks at the day files.
 const WAIT: Duration = Duration::from_millis(200);
 /// Pauses after a fault: the first, and the longest.
@@ -156,6 +160,7 @@ impl Recorder {
     }
 
     fn run(mut self) {
+        stand_back();
         self.attempt(|_| Ok(()));
         let mut reader = self.spool.reader();
         while let Some(batch) = self.next(&mut reader) {
@@ -309,6 +314,14 @@ impl Recorder {
         }
         let verdict = copilot::classify(&understanding.facts, is_repeat);
         Ok(Record::new(head, understanding, &verdict))
+    }
+}
+
+/// Lets the threads that serve clients go first. Linux has a priority for each thread.
+fn stand_back() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::warn!(%error, "the recorder runs at the priority of the traffic");
     }
 }
 

@@ -163,3 +163,25 @@ async fn a_restart_continues_the_day() {
         site = copilens.stop().1;
     }
 }
+
+/// The nice value of a thread: the 19th field of its stat file (proc_pid_stat(5)).
+#[cfg(target_os = "linux")]
+fn nice_of(task: &Path) -> i32 {
+    let stat = fs::read_to_string(task.join("stat")).unwrap();
+    let after_name = stat.rsplit_once(") ").unwrap().1;
+    after_name.split(' ').nth(16).unwrap().parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_recorder_stands_back_for_the_traffic() {
+    let upstream = Upstream::start().await;
+    let copilens = Site::new(&upstream).start();
+    let tasks = files_in(Path::new(&format!("/proc/{}/task", copilens.pid())));
+    let of = |name: &str| {
+        let named = |task: &&std::path::PathBuf| fs::read_to_string(task.join("comm")).unwrap().trim() == name;
+        nice_of(tasks.iter().find(named).unwrap())
+    };
+    let recorder = wait_until("the recorder's priority", || (of("recorder") > of("copilens")).then(|| of("recorder")));
+    assert_eq!((recorder - of("copilens"), of("spool-write")), (10, of("copilens")));
+}
