@@ -155,7 +155,7 @@ impl App {
         metrics::count_panics(Arc::clone(&metrics));
         let (spool, recorder) = start_recorder(&live, files.clone(), Arc::clone(&metrics))?;
         registry.register_collector(Box::new(SpoolMetrics(Arc::clone(&spool))));
-        registry.register_collector(Box::new(config::ReloadMetric(Arc::clone(&live))));
+        register_reload(&mut registry, Arc::clone(&live));
         let recorder = Arc::new(std::sync::Mutex::new(recorder));
         let (proxy_listener, proxy_address) = bind("listen", settings.listen)?;
         let (admin_listener, admin_address) = bind("admin_listen", settings.admin_listen)?;
@@ -241,6 +241,14 @@ impl App {
         );
         finished && accepted
     }
+}
+
+/// The name's second half is the one that Prometheus and Alertmanager give theirs.
+fn register_reload(registry: &mut Registry, live: Arc<Live>) {
+    let help = "Whether the configuration files as they are now are in use: 1, or 0 where they have a fault";
+    metrics::register_scraped(registry, "config_last_reload_successful", help, move || {
+        i64::from(live.reload_fault().is_none())
+    });
 }
 
 fn leaf_authority(ca: CaFiles, live: &Arc<Live>) -> Result<LeafAuthority, LeafError> {

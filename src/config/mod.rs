@@ -12,7 +12,6 @@ mod live;
 mod load;
 mod networks;
 mod reader;
-mod reload_metric;
 mod settings;
 mod settings_file;
 mod user_auth;
@@ -26,7 +25,6 @@ pub use live::Live;
 pub use load::{DEFAULT_PATH, Loaded, Sources};
 pub use networks::Networks;
 pub use reader::Environment;
-pub use reload_metric::ReloadMetric;
 pub use settings::{
     Admin, Auth, Capture, Certs, Compat, Content, Intercept, Metrics, Noise, OnFailure, Records, Reports, Settings,
     Store, StoreUrl, Unknown, Upstream,

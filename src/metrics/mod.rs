@@ -6,6 +6,7 @@
 mod histogram;
 mod labels;
 mod runtime;
+mod scraped;
 mod series;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use prometheus_client::registry::{Registry, Unit};
 pub use self::histogram::Histogram;
 pub use self::labels::{Credentials, RequestKind, StatusClass, TunnelRoute, UpstreamFailure};
 pub use self::runtime::register_runtime;
+pub use self::scraped::{register_scraped, tell};
 pub use self::series::{Labelled, Series};
 use crate::copilot::Reason;
 use crate::copilot::vocabulary::{Class, Kind};

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
 use super::Spool;
+use crate::metrics::tell;
 
 /// Tells a registry of a spool.
 pub struct SpoolMetrics(pub Arc<Spool>);
@@ -49,16 +50,4 @@ fn gauge(value: u64) -> ConstGauge<i64> {
 
 fn age(since: DateTime<Utc>) -> f64 {
     (Utc::now() - since).to_std().map_or(0.0, |age| age.as_secs_f64())
-}
-
-fn tell(
-    to: &mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
-    unit: Option<&Unit>,
-    metric: &impl EncodeMetric,
-) -> Result<(), Error> {
-    // A registry ends the help of its own metrics with this stop.
-    let help = format!("{help}.");
-    metric.encode(to.encode_descriptor(name, &help, unit, metric.metric_type())?)
 }
