@@ -2,12 +2,12 @@
 //! the process ends.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::StartError;
-use crate::identity::secret_file;
+use crate::identity::secret_file::{self, FileId};
 
 /// The file that a running instance holds locked.
 const LOCK_FILE: &str = ".lock";
@@ -38,7 +38,8 @@ impl LogFolder {
     /// Makes and locks the folder again where it, or the lock's file, was removed: nobody else would find it locked.
     pub fn hold(&self) {
         let mut held = self.held();
-        if !is_gone(&held.lock, &self.log_dir.join(LOCK_FILE)) {
+        let ours = held.lock.metadata().and_then(|metadata| FileId::of(&metadata));
+        if !ours.is_ok_and(|ours| ours.is_gone_from(&self.log_dir.join(LOCK_FILE))) {
             held.fault = None;
             return;
         }
@@ -86,21 +87,4 @@ fn lock(log_dir: &Path) -> Result<File, StartError> {
     }
     lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(failed(&path))?;
     Ok(lock)
-}
-
-/// True where the path leads to another file, or to none.
-#[cfg(unix)]
-fn is_gone(lock: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    match (lock.metadata(), std::fs::metadata(path)) {
-        (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) != (there.dev(), there.ino()),
-        (_, Err(error)) => error.kind() == io::ErrorKind::NotFound,
-        (Err(_), _) => false,
-    }
-}
-
-/// An open file cannot be removed here.
-#[cfg(not(unix))]
-fn is_gone(_lock: &File, _path: &Path) -> bool {
-    false
 }

@@ -107,6 +107,48 @@ pub fn create(path: &Path, secret: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// What tells a file from another of the same name: device and number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileId(u64, u64);
+
+impl FileId {
+    /// Of the file that the path leads to.
+    ///
+    /// # Errors
+    /// Where there is none, or where files have no number and an open one cannot be removed.
+    pub fn at(path: &Path) -> io::Result<Self> {
+        fs::metadata(path).and_then(|metadata| Self::of(&metadata))
+    }
+
+    /// Of the file that these metadata are of.
+    ///
+    /// # Errors
+    /// Where files have no number.
+    #[cfg(unix)]
+    pub fn of(metadata: &fs::Metadata) -> io::Result<Self> {
+        use std::os::unix::fs::MetadataExt;
+        Ok(Self(metadata.dev(), metadata.ino()))
+    }
+
+    /// Of the file that these metadata are of.
+    ///
+    /// # Errors
+    /// Where files have no number.
+    #[cfg(not(unix))]
+    pub fn of(_metadata: &fs::Metadata) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// True where the path leads to another file, or to none: what is written to this one is lost.
+    #[must_use]
+    pub fn is_gone_from(self, path: &Path) -> bool {
+        match Self::at(path) {
+            Ok(there) => self != there,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,6 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -21,6 +20,7 @@ use self::error::Context;
 use self::readers::Readers;
 use super::{Result, StoreError, UsageStore};
 use crate::exchange::ExchangeId;
+use crate::identity::secret_file::FileId;
 use crate::usage::{DayUsage, UsageEvent};
 
 /// The file's name in the log folder.
@@ -45,7 +45,7 @@ impl Writer {
     fn open(path: &Path) -> Result<Self> {
         let connection = open::writer(path)?;
         let files = [path.to_owned(), with_suffix(path, "-wal")].map(|path| {
-            let id = file_id(&path).ok();
+            let id = FileId::at(&path).ok();
             (path, id)
         });
         Ok(Self { connection, files })
@@ -59,27 +59,8 @@ impl Writer {
 
     /// True where a file was removed or replaced: what is written to it is lost.
     fn is_gone(&self) -> bool {
-        self.files.iter().any(|(path, open)| match (open, file_id(path)) {
-            (Some(open), Ok(there)) => *open != there,
-            (Some(_), Err(error)) => error.kind() == io::ErrorKind::NotFound,
-            (None, _) => false,
-        })
+        self.files.iter().any(|(path, open)| open.is_some_and(|open| open.is_gone_from(path)))
     }
-}
-
-/// What tells a file from another of the same name: device and number.
-type FileId = (u64, u64);
-
-#[cfg(unix)]
-fn file_id(path: &Path) -> io::Result<FileId> {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
-}
-
-/// An open file cannot be removed here.
-#[cfg(not(unix))]
-fn file_id(_path: &Path) -> io::Result<FileId> {
-    Err(io::ErrorKind::Unsupported.into())
 }
 
 impl SqliteStore {
