@@ -76,6 +76,9 @@ pub struct Head {
     pub user: String,
     /// Address that the client connected from.
     pub client: IpAddr,
+    /// Key of the GitHub account whose token the request carried: an HMAC of the token's `tid`, which itself is kept nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
     /// Request method, as sent.
     pub method: String,
     /// Absolute URL, without credentials and with secret query values removed.

@@ -206,7 +206,7 @@ mod tests {
     }
 
     fn team() -> Vec<UsageEvent> {
-        let tokens = Tokens { input: Some(1_234_567), output: Some(890), cached: None };
+        let tokens = Tokens { input: Some(1_234_567), output: Some(890), cached: None, ..Tokens::default() };
         let rust = UsageEvent { language: Some("rust".to_owned()), ..completion(3, "grace") };
         let jetbrains = UsageEvent { editor: Some("JetBrains-IU-251.1".to_owned()), ..chat(5, "grace") };
         vec![

@@ -72,6 +72,7 @@ fn tokens(usage: &Value) -> Tokens {
         input: count("/prompt_tokens"),
         output: count("/completion_tokens"),
         cached: count("/prompt_tokens_details/cached_tokens"),
+        ..Tokens::default()
     }
 }
 
@@ -113,7 +114,7 @@ mod tests {
             json!({"choices": [], "usage": {"prompt_tokens": 24, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 16}}}),
             json!({"choices": [], "usage": null}),
         ]);
-        assert_eq!(answer.tokens, Tokens { input: Some(24), output: Some(2), cached: Some(16) });
+        assert_eq!(answer.tokens, Tokens { input: Some(24), output: Some(2), cached: Some(16), ..Tokens::default() });
     }
 
     #[test]

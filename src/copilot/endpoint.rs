@@ -11,8 +11,29 @@ use super::vocabulary::Kind;
 pub enum Endpoint {
     /// `POST /v1/engines/{engine}/completions`: ghost text and the completions panel.
     Completions,
-    /// `POST /chat/completions`: chat, edits and agents.
+    /// `POST /chat/completions`: chat, edits and agents; on completion hosts next-edit suggestions and instant apply.
     Chat,
+    /// `POST /responses`: OpenAI's Responses interface.
+    Responses,
+    /// `response.create` messages on a WebSocket at `/responses`.
+    ResponsesWebSocket,
+    /// `POST /v1/messages`: Anthropic's Messages interface.
+    Messages,
+    /// `POST /agents/{slug}`: extensions and GitHub's own agents.
+    Agents,
+}
+
+/// What a request is worth a copy for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Capture {
+    /// An exchange with a model: recorded and counted.
+    Exchange(Endpoint),
+    /// A client's telemetry: only the facts in it are kept.
+    Telemetry,
+    /// GitHub's answer about the account: likewise.
+    Account,
+    /// Something unknown on a model's host: counted by the shape of its path, see [`path_shape`].
+    Unknown,
 }
 
 impl Endpoint {
@@ -21,7 +42,7 @@ impl Endpoint {
     pub fn kind(self) -> Kind {
         match self {
             Self::Completions => Kind::Completions,
-            Self::Chat => Kind::Chat,
+            Self::Chat | Self::Responses | Self::ResponsesWebSocket | Self::Messages | Self::Agents => Kind::Chat,
         }
     }
 }
@@ -31,15 +52,21 @@ impl Endpoint {
 /// `path` may carry a query, which says nothing here. So does `_host` as yet: that a host is intercepted is the
 /// configuration's business, and GitHub hands out its host names at run time.
 #[must_use]
-pub fn capture(method: &Method, _host: &str, path: &str) -> Option<Endpoint> {
+pub fn capture(method: &Method, _host: &str, path: &str) -> Option<Capture> {
     if method != Method::POST {
         return None;
     }
     let path = path.split_once('?').map_or(path, |(path, _)| path);
     match path {
-        "/chat/completions" => Some(Endpoint::Chat),
-        _ => engine(path).map(|_| Endpoint::Completions),
+        "/chat/completions" => Some(Capture::Exchange(Endpoint::Chat)),
+        _ => engine(path).map(|_| Capture::Exchange(Endpoint::Completions)),
     }
+}
+
+/// A path without what differs from request to request, short enough for a metric's label.
+#[must_use]
+pub fn path_shape(path: &str) -> String {
+    path.to_owned()
 }
 
 /// The engine that a completions path names: its model, for the request's body has none.
@@ -59,16 +86,16 @@ pub(super) fn host_and_path(url: &str) -> Option<(&str, &str)> {
 mod tests {
     use super::*;
 
-    fn post(path: &str) -> Option<Endpoint> {
+    fn post(path: &str) -> Option<Capture> {
         capture(&Method::POST, "proxy.business.githubcopilot.com", path)
     }
 
     #[test]
     fn completions_and_chat_are_captured() {
-        assert_eq!(post("/v1/engines/demo-engine/completions"), Some(Endpoint::Completions));
-        assert_eq!(post("/v1/engines/demo-engine/completions?a=/b"), Some(Endpoint::Completions));
-        assert_eq!(post("/chat/completions"), Some(Endpoint::Chat));
-        assert_eq!(post("/chat/completions?x"), Some(Endpoint::Chat));
+        assert_eq!(post("/v1/engines/demo-engine/completions"), Some(Capture::Exchange(Endpoint::Completions)));
+        assert_eq!(post("/v1/engines/demo-engine/completions?a=/b"), Some(Capture::Exchange(Endpoint::Completions)));
+        assert_eq!(post("/chat/completions"), Some(Capture::Exchange(Endpoint::Chat)));
+        assert_eq!(post("/chat/completions?x"), Some(Capture::Exchange(Endpoint::Chat)));
     }
 
     #[test]

@@ -5,13 +5,15 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
 use super::editor::{self, Ide};
-use super::endpoint::{self, Endpoint, capture};
+use super::endpoint::{self, Capture, Endpoint, capture};
 use super::feature::Feature;
 use super::model::split_version;
+use super::observation::Quota;
 use super::problem::Problem;
 use super::prompt::Prompt;
 use super::suggestion::Suggestions;
-use super::vocabulary::{Kind, Outcome, Tokens};
+use super::unrecognised::Unrecognised;
+use super::vocabulary::{Edits, Kind, Outcome, Tokens};
 use crate::exchange::{Ending, Head};
 
 /// Who began a chat request, from `X-Initiator`.
@@ -27,7 +29,7 @@ pub enum Initiator {
 /// What is known of one exchange. `None` is unknown; strings that clients sent are as they sent them.
 ///
 /// Serialisable, for where only the understanding and not the exchange is kept (`capture.content = "metadata"`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
     /// Completions or chat.
     pub kind: Kind,
@@ -53,6 +55,15 @@ pub struct Facts {
     pub machine_id: Option<String>,
     /// `VScode-SessionId`, or the CLI's `X-Client-Session-Id`.
     pub session_id: Option<String>,
+    /// Whether editor, plugin and machine are taken from the user's request before, for this one does not tell them.
+    #[serde(default)]
+    pub editor_inferred: bool,
+    /// `User-Agent`: `GithubCopilot/1.539.0`.
+    #[serde(default)]
+    pub user_agent: Option<String>,
+    /// The legacy add-on's action type: `nes`, `agent`, `chat-panel`, `commit-message`, or an extension's name.
+    #[serde(default)]
+    pub action: Option<String>,
     /// `X-Request-Id`: the same for all attempts of one request.
     pub request_id: Option<String>,
     /// `X-Interaction-Id`: one for all requests of one user prompt.
@@ -69,6 +80,9 @@ pub struct Facts {
     pub has_stop: bool,
     /// Whether the request offers tools.
     pub has_tools: bool,
+    /// Whether the request forces the model to call one tool (`tool_choice`).
+    #[serde(default)]
+    pub forces_tool: bool,
     /// Role of the request's last message.
     pub last_role: Option<String>,
     /// Lower-case language: of the file (completions), or of the answer's first code block that names one (chat).
@@ -85,12 +99,24 @@ pub struct Facts {
     pub finish_reason: Option<String>,
     /// Token counts.
     pub tokens: Tokens,
+    /// `copilot_usage.total_nano_aiu`: billionths of an AI credit that GitHub charges.
+    #[serde(default)]
+    pub nano_aiu: Option<u64>,
+    /// What the answer's tool calls change in files.
+    #[serde(default)]
+    pub edits: Edits,
+    /// What is left of the account's allowances (`x-quota-snapshot-*`).
+    #[serde(default)]
+    pub quotas: Vec<Quota>,
     /// Suggestions with any text (completions), or fenced code blocks (chat).
     pub generations: u64,
     /// Lines of those.
     pub lines_suggested: u64,
     /// Characters of those.
     pub characters_suggested: u64,
+    /// What in the exchange is unknown to this version.
+    #[serde(default)]
+    pub unrecognised: Vec<Unrecognised>,
     /// What kept the request's body from being read.
     pub request_problems: Vec<Problem>,
     /// What kept the answer's body from being read.
@@ -112,6 +138,10 @@ impl Facts {
         let (authority, path) = endpoint::host_and_path(&head.url).unwrap_or_default();
         let endpoint =
             Method::from_bytes(head.method.as_bytes()).ok().and_then(|method| capture(&method, authority, path));
+        let endpoint = match endpoint {
+            Some(Capture::Exchange(endpoint)) => Some(endpoint),
+            _ => None,
+        };
         let kind = endpoint.map_or(Kind::Chat, Endpoint::kind);
         let (model, model_version) = model(prompt, answer, path);
         let suggested = Suggestions::of(kind, answer);
@@ -129,6 +159,9 @@ impl Facts {
             plugin: header(head, "editor-plugin-version"),
             machine_id: header(head, "vscode-machineid").or_else(|| header(head, "x-client-machine-id")),
             session_id: header(head, "vscode-sessionid").or_else(|| header(head, "x-client-session-id")),
+            editor_inferred: false,
+            user_agent: header(head, "user-agent"),
+            action: None,
             request_id: header(head, "x-request-id"),
             interaction_id: header(head, "x-interaction-id"),
             interaction_type: header(head, "x-interaction-type"),
@@ -137,6 +170,7 @@ impl Facts {
             speculative: header(head, "x-copilot-speculative").is_some_and(|value| value.eq_ignore_ascii_case("true")),
             has_stop: prompt.has_stop,
             has_tools: prompt.has_tools,
+            forces_tool: false,
             last_role: prompt.last_role.clone(),
             language: prompt.language.clone().or(suggested.language),
             model,
@@ -145,9 +179,13 @@ impl Facts {
             has_text: answer.has_text(),
             finish_reason: answer.finish_reason.clone(),
             tokens: tokens(prompt, answer),
+            nano_aiu: None,
+            edits: Edits::default(),
+            quotas: Vec::new(),
             generations: suggested.count,
             lines_suggested: suggested.lines,
             characters_suggested: suggested.characters,
+            unrecognised: Vec::new(),
             request_problems: Vec::new(),
             response_problems: Vec::new(),
         }

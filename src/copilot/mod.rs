@@ -15,6 +15,7 @@ mod endpoint;
 mod facts;
 mod feature;
 mod model;
+pub mod observation;
 mod problem;
 mod prompt;
 #[cfg(test)]
@@ -22,13 +23,14 @@ mod sample;
 pub mod sse;
 mod suggestion;
 mod understand;
+pub mod unrecognised;
 pub mod vocabulary;
 
 pub use classify::{Reason, Verdict, classify};
 pub use decode::{Decoded, decode};
 pub use editor::Ide;
 pub use end::EndScanner;
-pub use endpoint::{Endpoint, capture};
+pub use endpoint::{Capture, Endpoint, capture, path_shape};
 pub use facts::{Facts, Initiator};
 pub use feature::Feature;
 pub use problem::Problem;

@@ -28,6 +28,7 @@ fn exchange(url: &str, headers: &[(&str, &str)], request: &str, answer: &str) ->
     let kind = if answer.starts_with("data:") { "text/event-stream" } else { "application/json" };
     Exchange {
         head: Head {
+            account: None,
             id: ExchangeId::now(),
             user: "octocat".to_owned(),
             client: [127, 0, 0, 1].into(),

@@ -92,7 +92,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::copilot::vocabulary::{Kind, Outcome, Tokens};
+    use crate::copilot::vocabulary::{Edits, Kind, Outcome, Tokens};
     use crate::copilot::{Endpoint, Feature, Ide, Initiator, sample};
     use crate::exchange::Ending;
 
@@ -161,6 +161,9 @@ mod tests {
             plugin: Some("copilot-intellij/9.9.9".into()),
             machine_id: Some("m-01".into()),
             session_id: Some("s-01".into()),
+            editor_inferred: false,
+            user_agent: None,
+            action: None,
             request_id: Some("11111111-aaaa-4aaa-8aaa-000000000001".into()),
             interaction_id: None,
             interaction_type: None,
@@ -169,6 +172,7 @@ mod tests {
             speculative: false,
             has_stop: true,
             has_tools: false,
+            forces_tool: false,
             last_role: None,
             language: Some("go".into()),
             model: Some("demo-engine".into()),
@@ -176,10 +180,14 @@ mod tests {
             streamed: true,
             has_text: true,
             finish_reason: Some("stop".into()),
-            tokens: Tokens { input: Some(18), output: None, cached: None },
+            tokens: Tokens { input: Some(18), output: None, cached: None, ..Tokens::default() },
+            nano_aiu: None,
+            edits: Edits::default(),
+            quotas: vec![],
             generations: 1,
             lines_suggested: 1,
             characters_suggested: 13,
+            unrecognised: vec![],
             request_problems: vec![],
             response_problems: vec![],
         };
@@ -192,7 +200,7 @@ mod tests {
         assert_eq!((facts.kind, facts.feature, facts.ide), (Kind::Chat, Feature::ChatPanelAskMode, Some(Ide::Vscode)));
         assert_eq!((facts.initiator, facts.interaction_id.as_deref()), (Some(Initiator::User), Some("i-7")));
         assert_eq!((facts.model.as_deref(), facts.language.as_deref()), (Some("demo-chat"), Some("rust")));
-        assert_eq!(facts.tokens, Tokens { input: Some(24), output: Some(9), cached: Some(16) });
+        assert_eq!(facts.tokens, Tokens { input: Some(24), output: Some(9), cached: Some(16), ..Tokens::default() });
         assert_eq!((facts.generations, facts.lines_suggested, facts.characters_suggested), (1, 1, 9));
         assert_eq!((facts.streamed, facts.last_role.as_deref()), (true, Some("user")));
     }

@@ -83,4 +83,29 @@ pub struct Tokens {
     /// Those of `input` that came from the model's cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cached: Option<u64>,
+    /// Those of `input` that were written to the model's cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_written: Option<u64>,
+    /// Those of `output` that the model thought with and nobody saw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<u64>,
+}
+
+/// What an agent's tool calls change in files, from their arguments: what was asked of the tools, whatever they did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edits {
+    /// File edits: one a tool call and file.
+    pub files: u64,
+    /// Lines added.
+    pub lines_added: u64,
+    /// Lines removed.
+    pub lines_removed: u64,
+}
+
+impl Edits {
+    /// Whether nothing is edited.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }

@@ -86,6 +86,7 @@ impl Recording {
     ) -> Self {
         let now = Utc::now().trunc_subsecs(6);
         let head = Head {
+            account: None,
             id: ExchangeId::now(),
             user: user.to_owned(),
             client,

@@ -142,7 +142,7 @@ mod tests {
         store.insert(&events).unwrap();
         days.catch_up().unwrap();
         let late = [chat(10_000, "user7")];
-        let new = store.insert(&late).unwrap();
+        let new = store.insert(&late).unwrap().new;
         days.add(&late, &new).unwrap();
         days.write().unwrap();
         let day = file(folder.path(), noon().date_naive());
@@ -167,7 +167,7 @@ mod tests {
             [vec![completion(1, "ada")], vec![completion(2, "ada"), next_day(3), completion(4, "ada"), next_day(5)]]
         {
             for _ in 0..2 {
-                let new = store.insert(&batch).unwrap();
+                let new = store.insert(&batch).unwrap().new;
                 days.add(&batch, &new).unwrap();
             }
         }

@@ -226,6 +226,7 @@ mod tests {
     fn record() -> Record {
         let at = DateTime::from_timestamp_micros(1_735_524_794_189_603).unwrap();
         let head = Head {
+            account: None,
             id: ExchangeId::now(),
             user: "octocat".to_owned(),
             client: CLIENT,

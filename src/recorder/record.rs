@@ -5,7 +5,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::copilot::vocabulary::{Class, Kind, Outcome, Tokens};
+use crate::copilot::vocabulary::{Class, Edits, Kind, Outcome, Tokens};
 use crate::copilot::{Understanding, Verdict};
 use crate::exchange::{ExchangeId, Head};
 use crate::usage::UsageEvent;
@@ -206,6 +206,9 @@ impl Record {
             editor: header("editor-version").map(|editor| editor.replace('/', "-")),
             plugin: header("editor-plugin-version"),
             machine_id: header("vscode-machineid"),
+            session_id: header("vscode-sessionid").or_else(|| header("x-client-session-id")),
+            account: None,
+            action: None,
             language: self.language.clone(),
             model: self.model.clone(),
             model_version: self.model_version.clone(),
@@ -214,6 +217,9 @@ impl Record {
             host: host(&self.request.url).to_owned(),
             streamed: self.streamed,
             tokens: self.tokens,
+            nano_aiu: None,
+            edits: Edits::default(),
+            quotas: Vec::new(),
             generations: self.suggested.generations,
             lines_suggested: self.suggested.lines,
             characters_suggested: self.suggested.characters,

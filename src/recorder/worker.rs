@@ -283,9 +283,9 @@ impl Recorder {
             }
             events.push(record.event()?);
         }
-        let new = self.store.insert(&events)?;
-        self.count(&events, &new);
-        self.days.add(&events, &new)?;
+        let inserted = self.store.insert(&events)?;
+        self.count(&events, &inserted.new);
+        self.days.add(&events, &inserted.new)?;
         events.iter().for_each(log);
         Ok(())
     }

@@ -182,6 +182,7 @@ mod tests {
             |((user, client, method, url, request_headers, request_size), response, response_size, ending, timings)| {
                 let id = ExchangeId::now();
                 Head {
+                    account: None,
                     id,
                     user,
                     client,

@@ -6,15 +6,16 @@
 mod error;
 mod sqlite;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
 
 pub use error::StoreError;
 pub use sqlite::{FILE_NAME, SqliteStore};
 
+use crate::copilot::observation::{Account, Notice, Quota};
 use crate::exchange::ExchangeId;
-use crate::usage::{DayUsage, UsageEvent};
+use crate::usage::{Acceptance, DayUsage, UsageEvent};
 
 /// The reason under which noise without a reason is counted.
 pub const NO_REASON: &str = "unspecified";
@@ -22,14 +23,113 @@ pub const NO_REASON: &str = "unspecified";
 /// The result of asking a store.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
+/// What [`UsageStore::insert`] did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inserted {
+    /// For each event whether it was new.
+    pub new: Vec<bool>,
+    /// Days whose acceptance changed, because suggestions were reported before their exchange came.
+    pub rebooked: BTreeSet<NaiveDate>,
+}
+
+/// What was told in passing, and by whom.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Noticed {
+    /// Id of the request that told it.
+    pub id: ExchangeId,
+    /// Allowlist name of the tunnel's user, on whom it is booked.
+    pub user: String,
+    /// End of that request, by our clock.
+    pub at: DateTime<Utc>,
+    /// What was told.
+    pub notice: Notice,
+}
+
+/// Which editor a user had.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LastEditor {
+    /// GitHub's name.
+    pub ide: Option<String>,
+    /// See [`UsageEvent::editor`].
+    pub editor: Option<String>,
+    /// See [`UsageEvent::plugin`].
+    pub plugin: Option<String>,
+    /// See [`UsageEvent::machine_id`].
+    pub machine_id: Option<String>,
+}
+
+/// A GitHub account that a user's requests used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AccountUse {
+    /// Allowlist name of the user.
+    pub user: String,
+    /// What is known of the account; its key is always there.
+    pub account: Account,
+    /// Day on which it was first seen.
+    pub first_day: NaiveDate,
+    /// Day on which it was last seen.
+    pub last_day: NaiveDate,
+}
+
 /// Keeps usage events and answers questions about them. All days are UTC days, ranges include both ends.
 pub trait UsageStore: Send + Sync {
     /// Stores events, all or none, and says for each whether it was new. An id that is already there, or came earlier in
-    /// `events`, changes nothing, so after an error the same call can be made again.
+    /// `events`, changes nothing, so after an error the same call can be made again. Suggestions that were reported before
+    /// their exchange are booked on its day; [`UsageStore::acceptance`] of both days is other than before then.
     ///
     /// # Errors
     /// See [`StoreError::is_temporary`] for those worth another try, and [`UsageStore::reopen`] for the others.
-    fn insert(&self, events: &[UsageEvent]) -> Result<Vec<bool>>;
+    fn insert(&self, events: &[UsageEvent]) -> Result<Inserted>;
+
+    /// Stores events in the place of those with the same id: a completion that waited becomes a turn.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn replace(&self, events: &[UsageEvent]) -> Result<()>;
+
+    /// Takes in what clients and GitHub told in passing, all or none, and gives the days whose [`UsageStore::acceptance`] is
+    /// other than before. What is known already changes nothing.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn take_notice(&self, notices: &[Noticed]) -> Result<BTreeSet<NaiveDate>>;
+
+    /// Whether telemetry told that a suggestion of this request of the user was shown.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn was_shown(&self, user: &str, request_id: &str) -> Result<bool>;
+
+    /// Whether a chat turn of this user with this `X-Interaction-Id` ended before `before`, as in
+    /// [`UsageStore::was_answered`].
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn had_turn(&self, user: &str, interaction_id: &str, before: (DateTime<Utc>, ExchangeId)) -> Result<bool>;
+
+    /// The editor of the user's last exchange that told it and ended before `before`, on its day or the one before.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn last_editor(&self, user: &str, before: (DateTime<Utc>, ExchangeId)) -> Result<Option<LastEditor>>;
+
+    /// What became of suggestions on a day, by user; users whose clients sent no telemetry are absent.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn acceptance(&self, day: NaiveDate) -> Result<BTreeMap<String, Acceptance>>;
+
+    /// GitHub accounts seen in a range of days, by user and account.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn accounts(&self, from: NaiveDate, to: NaiveDate) -> Result<Vec<AccountUse>>;
+
+    /// What is left of each user's allowances, as last seen, by user and name.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn quotas(&self) -> Result<Vec<(String, Quota)>>;
 
     /// Begins with the store's file or server anew after `error`. What is damaged is set aside, what is missing is made.
     ///

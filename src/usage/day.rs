@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 
-use super::UsageEvent;
+use super::{Acceptance, UsageEvent};
 use crate::copilot::vocabulary::{Class, Kind, Tokens};
 
 /// The key that stands for an editor or a language that the client did not tell.
@@ -43,6 +43,8 @@ pub struct UserUsage {
     pub interaction_ids: BTreeSet<String>,
     /// Chat turns without an interaction id.
     pub turns_without_interaction: u64,
+    /// What became of suggestions; `None` where no telemetry came.
+    pub acceptance: Option<Acceptance>,
 }
 
 /// Events alike in everything that a rollup tells apart, with their number and sums: what a database's `GROUP BY` gives.
@@ -115,6 +117,14 @@ impl DayUsage {
         match interaction_id {
             Some(id) => drop(user.interaction_ids.insert(id.to_owned())),
             None => user.turns_without_interaction += turns,
+        }
+    }
+
+    /// Sets what became of suggestions, for all users of the day anew. It brings in users who had nothing else that day.
+    pub fn set_acceptance(&mut self, acceptance: BTreeMap<String, Acceptance>) {
+        self.users.values_mut().for_each(|user| user.acceptance = None);
+        for (name, acceptance) in acceptance {
+            self.user(&name).acceptance = Some(acceptance);
         }
     }
 
@@ -252,7 +262,7 @@ mod tests {
     #[test]
     fn a_step_counts_its_tokens_and_nothing_else() {
         let ada = of_ada(&[step(1, "ada")]);
-        let tokens = Tokens { input: Some(900), output: Some(120), cached: Some(512) };
+        let tokens = Tokens { input: Some(900), output: Some(120), cached: Some(512), ..Tokens::default() };
         assert_eq!(ada, UserUsage { tokens, steps: 1, ..UserUsage::default() });
     }
 
@@ -272,7 +282,7 @@ mod tests {
     fn an_unknown_token_count_does_not_hide_a_known_one() {
         let told = UsageEvent { tokens: Tokens { input: Some(7), ..Tokens::default() }, ..completion(1, "ada") };
         let ada = of_ada(&[told, completion(2, "ada")]);
-        assert_eq!(ada.tokens, Tokens { input: Some(7), output: None, cached: None });
+        assert_eq!(ada.tokens, Tokens { input: Some(7), output: None, cached: None, ..Tokens::default() });
     }
 
     proptest! {

@@ -3,7 +3,8 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::copilot::vocabulary::{Class, Kind, Outcome, Tokens};
+use crate::copilot::observation::Quota;
+use crate::copilot::vocabulary::{Class, Edits, Kind, Outcome, Tokens};
 use crate::exchange::ExchangeId;
 
 /// What is counted of one exchange. `None` is unknown, which is not zero. Holds no text of prompts or answers.
@@ -37,6 +38,12 @@ pub struct UsageEvent {
     pub plugin: Option<String>,
     /// The client's machine id, as sent.
     pub machine_id: Option<String>,
+    /// The client's session id, as sent.
+    pub session_id: Option<String>,
+    /// Key of the GitHub account whose token was used (see [`crate::copilot::observation::Account::key`]).
+    pub account: Option<String>,
+    /// The legacy add-on's action type, such as `nes`, `agent` or `commit-message`.
+    pub action: Option<String>,
     /// Lower-case editor language id, such as `python`.
     pub language: Option<String>,
     /// Model as resolved by the answer, without a date suffix.
@@ -53,6 +60,12 @@ pub struct UsageEvent {
     pub streamed: bool,
     /// Token counts.
     pub tokens: Tokens,
+    /// Billionths of an AI credit that GitHub charges.
+    pub nano_aiu: Option<u64>,
+    /// What an agent's tool calls change in files.
+    pub edits: Edits,
+    /// What is left of the account's allowances after this exchange.
+    pub quotas: Vec<Quota>,
     /// Suggestions with any text (completions), or fenced code blocks (chat).
     pub generations: u64,
     /// Lines suggested: of the completions' text, or of the chat answer's code blocks.

@@ -1,10 +1,12 @@
 //! Usage: what is counted. Pure functions from usage events to the numbers that people read; no I/O, no clock.
 
+mod acceptance;
 mod day;
 mod day_file;
 mod event;
 #[cfg(test)]
 pub(crate) mod sample;
 
+pub use acceptance::{Acceptance, ChatActions, Fates, Sessions};
 pub use day::{DayUsage, EventGroup, UNKNOWN, UserUsage, add_tokens};
 pub use event::UsageEvent;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::UsageEvent;
-use crate::copilot::vocabulary::{Class, Kind, Outcome, Tokens};
+use crate::copilot::vocabulary::{Class, Edits, Kind, Outcome, Tokens};
 use crate::exchange::ExchangeId;
 
 /// The day that sample events are booked on: 2025-03-14.
@@ -38,6 +38,9 @@ pub(crate) fn completion(n: u32, user: &str) -> UsageEvent {
         editor: Some("vscode-1.99.0".to_owned()),
         plugin: Some("copilot/1.297.0".to_owned()),
         machine_id: Some("a1b2c3".to_owned()),
+        session_id: Some("s1".to_owned()),
+        account: Some("0123abcd".to_owned()),
+        action: None,
         language: Some("python".to_owned()),
         model: Some("gpt-4o-copilot".to_owned()),
         model_version: Some("2025-01-20".to_owned()),
@@ -46,6 +49,9 @@ pub(crate) fn completion(n: u32, user: &str) -> UsageEvent {
         host: "proxy.example.com".to_owned(),
         streamed: true,
         tokens: Tokens::default(),
+        nano_aiu: None,
+        edits: Edits::default(),
+        quotas: Vec::new(),
         generations: 1,
         lines_suggested: 2,
         characters_suggested: 64,
@@ -64,7 +70,7 @@ pub(crate) fn chat(n: u32, user: &str) -> UsageEvent {
         language: None,
         model: Some("gpt-4o".to_owned()),
         interaction_id: Some(format!("interaction-{n}")),
-        tokens: Tokens { input: Some(900), output: Some(120), cached: Some(512) },
+        tokens: Tokens { input: Some(900), output: Some(120), cached: Some(512), ..Tokens::default() },
         ..completion(n, user)
     }
 }
@@ -111,7 +117,7 @@ fn any_event() -> impl Strategy<Value = UsageEvent> {
         model: names.2,
         interaction_id: names.3,
         request_id: names.4,
-        tokens: Tokens { input: numbers.0, output: numbers.1, cached: numbers.2 },
+        tokens: Tokens { input: numbers.0, output: numbers.1, cached: numbers.2, ..Tokens::default() },
         lines_suggested: numbers.3,
         ..completion(0, user)
     })

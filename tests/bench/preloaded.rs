@@ -128,7 +128,7 @@ fn record_day(files: &RecordFiles, store: &SqliteStore, day: NaiveDate, thread: 
         files.write(&record, exchange.head.client).unwrap();
         events.push(record.event().unwrap());
         if events.len() == BATCH {
-            assert!(store.insert(&events).unwrap().into_iter().all(|new| new));
+            assert!(store.insert(&events).unwrap().new.into_iter().all(|new| new));
             events.clear();
         }
     }
@@ -145,6 +145,7 @@ fn exchange(user: &str, shape: &Shape, ended_at: DateTime<Utc>) -> Exchange {
     let id = id(ended_at);
     let size = |body: &Bytes| BodySize { bytes: body.len() as u64, truncated: false };
     let head = Head {
+        account: None,
         id,
         user: user.to_owned(),
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),

@@ -34,6 +34,7 @@ pub fn exchange(input: &[u8]) -> Exchange {
     let at = "2026-01-31T23:59:59.999999Z".parse().unwrap();
     Exchange {
         head: Head {
+            account: None,
             id: ExchangeId::from_bytes([7; 16]),
             user: "octocat".to_owned(),
             client: Ipv4Addr::LOCALHOST.into(),

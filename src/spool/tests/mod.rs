@@ -20,6 +20,7 @@ use crate::exchange::{BodySize, Ending, Exchange, ExchangeId, Head, ResponseHead
 pub(super) fn exchange(number: usize) -> Exchange {
     let time = DateTime::from_timestamp(1_800_000_000, 123_456_000).unwrap();
     let head = Head {
+        account: None,
         id: ExchangeId::now(),
         user: "octocat".to_owned(),
         client: [127, 0, 0, 1].into(),

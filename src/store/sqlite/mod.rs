@@ -8,7 +8,7 @@ mod row;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,10 +18,11 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use self::error::Context;
 use self::readers::Readers;
-use super::{Result, StoreError, UsageStore};
+use super::{AccountUse, Inserted, LastEditor, Noticed, Result, StoreError, UsageStore};
+use crate::copilot::observation::Quota;
 use crate::exchange::ExchangeId;
 use crate::identity::secret_file::FileId;
-use crate::usage::{DayUsage, UsageEvent};
+use crate::usage::{Acceptance, DayUsage, UsageEvent};
 
 /// The file's name in the log folder.
 pub const FILE_NAME: &str = "usage.sqlite3";
@@ -151,15 +152,48 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 impl UsageStore for SqliteStore {
-    fn insert(&self, events: &[UsageEvent]) -> Result<Vec<bool>> {
-        self.write(|transaction| {
+    fn insert(&self, events: &[UsageEvent]) -> Result<Inserted> {
+        let new = self.write(|transaction| {
             let mut statement = transaction.prepare_cached(&format!(
                 "INSERT INTO usage_event ({}) VALUES ({}) ON CONFLICT (id) DO NOTHING",
                 row::COLUMNS,
                 row::PLACES
             ))?;
             events.iter().map(|event| Ok(row::execute(&mut statement, event)? == 1)).collect()
-        })
+        })?;
+        Ok(Inserted { new, ..Inserted::default() })
+    }
+
+    fn replace(&self, _events: &[UsageEvent]) -> Result<()> {
+        Ok(())
+    }
+
+    fn take_notice(&self, _notices: &[Noticed]) -> Result<BTreeSet<NaiveDate>> {
+        Ok(BTreeSet::new())
+    }
+
+    fn was_shown(&self, _user: &str, _request_id: &str) -> Result<bool> {
+        Ok(false)
+    }
+
+    fn had_turn(&self, _user: &str, _interaction_id: &str, _before: (DateTime<Utc>, ExchangeId)) -> Result<bool> {
+        Ok(false)
+    }
+
+    fn last_editor(&self, _user: &str, _before: (DateTime<Utc>, ExchangeId)) -> Result<Option<LastEditor>> {
+        Ok(None)
+    }
+
+    fn acceptance(&self, _day: NaiveDate) -> Result<BTreeMap<String, Acceptance>> {
+        Ok(BTreeMap::new())
+    }
+
+    fn accounts(&self, _from: NaiveDate, _to: NaiveDate) -> Result<Vec<AccountUse>> {
+        Ok(Vec::new())
+    }
+
+    fn quotas(&self) -> Result<Vec<(String, Quota)>> {
+        Ok(Vec::new())
     }
 
     fn reopen(&self, error: &StoreError) -> Result<()> {

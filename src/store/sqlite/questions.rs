@@ -103,7 +103,12 @@ fn add_group(usage: &mut DayUsage, row: &Row<'_>) -> rusqlite::Result<()> {
         model: columns.text()?,
         feature: columns.text()?.unwrap_or_default(),
         count: columns.next()?,
-        tokens: Tokens { input: columns.next()?, output: columns.next()?, cached: columns.next()? },
+        tokens: Tokens {
+            input: columns.next()?,
+            output: columns.next()?,
+            cached: columns.next()?,
+            ..Tokens::default()
+        },
         lines_suggested: columns.next()?,
     };
     usage.add_group(user, &group);

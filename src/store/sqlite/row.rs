@@ -6,7 +6,7 @@ use rusqlite::{CachedStatement, Row, params};
 use serde::Deserialize;
 use serde::de::value::{self, BorrowedStrDeserializer};
 
-use crate::copilot::vocabulary::Tokens;
+use crate::copilot::vocabulary::{Edits, Tokens};
 use crate::exchange::ExchangeId;
 use crate::usage::UsageEvent;
 
@@ -83,6 +83,9 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<UsageEvent> {
         editor: columns.next()?,
         plugin: columns.next()?,
         machine_id: columns.next()?,
+        session_id: None,
+        account: None,
+        action: None,
         language: columns.next()?,
         model: columns.next()?,
         model_version: columns.next()?,
@@ -90,7 +93,15 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<UsageEvent> {
         interaction_id: columns.next()?,
         host: columns.next()?,
         streamed: columns.next()?,
-        tokens: Tokens { input: columns.next()?, output: columns.next()?, cached: columns.next()? },
+        tokens: Tokens {
+            input: columns.next()?,
+            output: columns.next()?,
+            cached: columns.next()?,
+            ..Tokens::default()
+        },
+        nano_aiu: None,
+        edits: Edits::default(),
+        quotas: Vec::new(),
         generations: columns.next()?,
         lines_suggested: columns.next()?,
         characters_suggested: columns.next()?,

@@ -90,7 +90,7 @@ fn an_id_is_stored_once_and_its_first_event_stays() {
     let store = store_with(&[completion(1, "ada")]);
     let changed = UsageEvent { lines_suggested: 99, ..completion(1, "ada") };
     let new = store.insert(&[changed, completion(2, "ada"), completion(2, "ada")]).unwrap();
-    assert_eq!(new, [false, true, false]);
+    assert_eq!(new.new, [false, true, false]);
     assert_eq!(all_events(&store), [completion(1, "ada"), completion(2, "ada")]);
 }
 
@@ -186,7 +186,7 @@ fn a_panic_while_days_are_replaced_changes_nothing() {
     });
     assert!(std::panic::catch_unwind(replacing).is_err());
     assert_eq!(all_events(&store), [completion(1, "ada")]);
-    assert_eq!(store.insert(&[completion(2, "ada")]).unwrap(), [true]);
+    assert_eq!(store.insert(&[completion(2, "ada")]).unwrap().new, [true]);
 }
 
 proptest! {
@@ -250,7 +250,7 @@ fn what_was_stored_is_there_after_closing() {
     let TempStore { store, path, _folder } = store_with(&[completion(1, "ada")]);
     drop(store);
     assert_eq!(all_events(&SqliteStore::open_to_read(&path).unwrap()), [completion(1, "ada")]);
-    assert_eq!(SqliteStore::open(&path).unwrap().insert(&[completion(1, "ada")]).unwrap(), [false]);
+    assert_eq!(SqliteStore::open(&path).unwrap().insert(&[completion(1, "ada")]).unwrap().new, [false]);
 }
 
 #[cfg(unix)]
@@ -297,7 +297,7 @@ fn a_file_that_is_no_database_is_named_with_the_remedy_and_can_be_set_aside() {
     assert!(message.contains(path.to_str().unwrap()) && message.contains("copilens rebuild"), "{message}");
 
     let (store, aside) = SqliteStore::open_anew(&path).unwrap();
-    assert_eq!(store.insert(&[completion(1, "ada")]).unwrap(), [true]);
+    assert_eq!(store.insert(&[completion(1, "ada")]).unwrap().new, [true]);
     assert!(std::fs::read(&aside).unwrap().starts_with(b"not a database"));
     assert!(aside.file_name().unwrap().to_str().unwrap().starts_with("usage.sqlite3.corrupt-2"), "{}", aside.display());
 }
@@ -328,7 +328,7 @@ fn a_locked_store_and_a_full_disk_can_be_tried_again() {
     let busy = store.insert(&[completion(1, "ada")]).unwrap_err();
     assert!(matches!(busy, StoreError::Busy { .. }) && busy.is_temporary(), "{busy}");
     other.execute_batch("ROLLBACK").unwrap();
-    assert_eq!(store.insert(&[completion(1, "ada")]).unwrap(), [true]);
+    assert_eq!(store.insert(&[completion(1, "ada")]).unwrap().new, [true]);
 
     store.lock().as_ref().unwrap().connection.query_row("PRAGMA max_page_count = 8", [], |_| Ok(())).unwrap();
     let many: Vec<_> = (2..500).map(|n| completion(n, "ada")).collect();

@@ -1,0 +1,98 @@
+//! What became of suggestions, from clients' telemetry. Where a client sends none, all of it is unknown, never 0.
+
+use crate::copilot::observation::{ChatActionKind, SuggestionKind};
+
+/// What one user did with suggestions on one day. It exists only where the user's clients sent telemetry that day.
+///
+/// A suggestion is booked on the day of the exchange that brought it; one whose exchange is not on record on the day when
+/// its telemetry came first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Acceptance {
+    /// Ghost text.
+    pub completions: Fates,
+    /// Next-edit suggestions.
+    pub next_edits: Fates,
+    /// What was done with chat answers.
+    pub chat: ChatActions,
+    /// CLI sessions that ended.
+    pub sessions: Sessions,
+}
+
+/// What became of suggestions of one kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Fates {
+    /// Displayed.
+    pub shown: u64,
+    /// Accepted, in full or in part.
+    pub accepted: u64,
+    /// Those of them of which only a part was.
+    pub accepted_partially: u64,
+    /// Dismissed or typed over, and no part of it accepted.
+    pub rejected: u64,
+    /// Lines of those shown.
+    pub lines_shown: u64,
+    /// Lines accepted.
+    pub lines_accepted: u64,
+    /// Characters of those shown.
+    pub characters_shown: u64,
+    /// Characters accepted.
+    pub characters_accepted: u64,
+    /// Accepted ones of which the client told that they were in the code at its last look.
+    pub kept: u64,
+    /// Accepted ones of which the client told that they were no longer.
+    pub lost: u64,
+}
+
+/// Counts of [`ChatActionKind`], and the lines of the first three.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ChatActions {
+    /// Copied code blocks.
+    pub copied: u64,
+    /// Inserted code blocks.
+    pub inserted: u64,
+    /// Applied code blocks.
+    pub applied: u64,
+    /// Agent edits kept.
+    pub edits_kept: u64,
+    /// Agent edits undone.
+    pub edits_undone: u64,
+    /// Lines copied, inserted or applied.
+    pub lines: u64,
+}
+
+/// Sums of CLI sessions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sessions {
+    /// Sessions that ended.
+    pub count: u64,
+    /// Lines added to files.
+    pub lines_added: u64,
+    /// Lines removed from files.
+    pub lines_removed: u64,
+    /// Files changed.
+    pub files_modified: u64,
+}
+
+impl Acceptance {
+    /// The counts of one kind of suggestion.
+    pub fn fates(&mut self, kind: SuggestionKind) -> &mut Fates {
+        match kind {
+            SuggestionKind::Completion => &mut self.completions,
+            SuggestionKind::NextEdit => &mut self.next_edits,
+        }
+    }
+}
+
+impl ChatActions {
+    /// Counts actions of one kind.
+    pub fn add(&mut self, kind: ChatActionKind, count: u64) {
+        let counter = match kind {
+            ChatActionKind::Copied => &mut self.copied,
+            ChatActionKind::Inserted => &mut self.inserted,
+            ChatActionKind::Applied => &mut self.applied,
+            ChatActionKind::EditKept => &mut self.edits_kept,
+            ChatActionKind::EditUndone => &mut self.edits_undone,
+        };
+        *counter += count;
+    }
+}
