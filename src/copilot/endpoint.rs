@@ -4,6 +4,17 @@ use http::Method;
 use serde::{Deserialize, Serialize};
 
 use super::vocabulary::Kind;
+use crate::exchange::Head;
+
+/// The path of OpenAI's Responses interface.
+const RESPONSES: &str = "/responses";
+
+/// Segments of a path that its shape keeps; with the longest words, slashes and the `/*` of what is left out they stay under
+/// 64 bytes.
+const MOST_SEGMENTS: usize = 3;
+
+/// Longest segment of a path that is taken for a word.
+const LONGEST_WORD: usize = 18;
 
 /// A Copilot endpoint whose exchanges are recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +27,7 @@ pub enum Endpoint {
     /// `POST /responses`: OpenAI's Responses interface.
     Responses,
     /// `response.create` messages on a WebSocket at `/responses`.
+    #[serde(rename = "responses_websocket")]
     ResponsesWebSocket,
     /// `POST /v1/messages`: Anthropic's Messages interface.
     Messages,
@@ -37,6 +49,31 @@ pub enum Capture {
 }
 
 impl Endpoint {
+    /// The name in records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Completions => "completions",
+            Self::Chat => "chat",
+            Self::Responses => "responses",
+            Self::ResponsesWebSocket => "responses_websocket",
+            Self::Messages => "messages",
+            Self::Agents => "agents",
+        }
+    }
+
+    /// The endpoint of a kept head, where it is one: an upgrade that was granted stands for one exchange on its WebSocket.
+    pub(super) fn of(head: &Head) -> Option<Self> {
+        let (authority, path) = host_and_path(&head.url)?;
+        if head.method == "GET" && head.status() == Some(101) {
+            return capture_websocket(authority, path).then_some(Self::ResponsesWebSocket);
+        }
+        match capture(&Method::from_bytes(head.method.as_bytes()).ok()?, authority, path) {
+            Some(Capture::Exchange(endpoint)) => Some(endpoint),
+            _ => None,
+        }
+    }
+
     /// The family that the endpoint's exchanges belong to.
     #[must_use]
     pub fn kind(self) -> Kind {
@@ -47,26 +84,142 @@ impl Endpoint {
     }
 }
 
-/// Tells whether an exchange is worth a copy. On the proxy's hot path: it allocates nothing.
+/// Tells what an exchange is worth a copy for. On the proxy's hot path: it allocates nothing.
 ///
-/// `path` may carry a query, which says nothing here. So does `_host` as yet: that a host is intercepted is the
-/// configuration's business, and GitHub hands out its host names at run time.
+/// `path` may carry a query, and `host` a port; neither says anything here. An upgrade to a WebSocket is asked for with
+/// [`capture_websocket`].
 #[must_use]
-pub fn capture(method: &Method, _host: &str, path: &str) -> Option<Capture> {
-    if method != Method::POST {
-        return None;
-    }
-    let path = path.split_once('?').map_or(path, |(path, _)| path);
-    match path {
-        "/chat/completions" => Some(Capture::Exchange(Endpoint::Chat)),
-        _ => engine(path).map(|_| Capture::Exchange(Endpoint::Completions)),
-    }
+pub fn capture(method: &Method, host: &str, path: &str) -> Option<Capture> {
+    let path = without_query(path);
+    let known = if method == Method::POST {
+        posted(path)
+    } else {
+        (method == Method::GET && tells_account(host, path)).then_some(Capture::Account)
+    };
+    known.or_else(|| (is_model_host(host) && !passes_unrecorded(method, path)).then_some(Capture::Unknown))
 }
 
-/// A path without what differs from request to request, short enough for a metric's label.
+/// Whether an upgrade to a WebSocket is worth a copy: each `response.create` message on it and its answer are an exchange
+/// ([`Endpoint::ResponsesWebSocket`]). Seen live: `@github/copilot` 1.0.102.
+#[must_use]
+pub fn capture_websocket(_host: &str, path: &str) -> bool {
+    without_query(path) == RESPONSES
+}
+
+/// A path without what differs from request to request, fit for a metric's label: its first few segments, of which those
+/// that are no words are `*`. Holds `[A-Za-z0-9._/*-]` alone, and at most 64 bytes.
 #[must_use]
 pub fn path_shape(path: &str) -> String {
-    path.to_owned()
+    let mut segments = without_query(path).split('/').filter(|segment| !segment.is_empty());
+    let mut shape: String = segments
+        .by_ref()
+        .take(MOST_SEGMENTS)
+        .flat_map(|segment| ["/", if is_word(segment) { segment } else { "*" }])
+        .collect();
+    if shape.is_empty() {
+        shape.push('/');
+    }
+    if segments.next().is_some() {
+        shape.push_str("/*");
+    }
+    shape
+}
+
+/// Requests with a body: the endpoints of models, and telemetry.
+///
+/// Telemetry goes to hosts that GitHub hands out at run time, so its path decides: `/telemetry` is what the language server,
+/// the CLI and VS Code post to, `/v2/track` where the language server sends its second copy (Application Insights).
+fn posted(path: &str) -> Option<Capture> {
+    let endpoint = match path {
+        "/chat/completions" => Endpoint::Chat,
+        RESPONSES => Endpoint::Responses,
+        "/v1/messages" => Endpoint::Messages,
+        "/telemetry" | "/v2/track" => return Some(Capture::Telemetry),
+        _ if engine(path).is_some() => Endpoint::Completions,
+        _ if is_agent(path) => Endpoint::Agents,
+        _ => return None,
+    };
+    Some(Capture::Exchange(endpoint))
+}
+
+/// `/agents/{slug}` and below. What is below `/agents/swe/internal` is the coding agent's housekeeping (seen live:
+/// `memory/v0/enabled`).
+fn is_agent(path: &str) -> bool {
+    path.strip_prefix("/agents/").is_some_and(|slug| !slug.trim_matches('/').is_empty())
+        && !is_at_or_below(path, "/agents/swe/internal")
+}
+
+/// What GitHub answers about the account: `/user` is its documented API, the others were seen live.
+fn tells_account(host: &str, path: &str) -> bool {
+    matches!(path, "/user" | "/copilot_internal/user" | "/copilot_internal/v2/token") && is_api_host(host)
+}
+
+/// `api.github.com`, and `api.SUB.ghe.com` of a GHE.com tenant.
+fn is_api_host(host: &str) -> bool {
+    let host = without_port(host);
+    host.eq_ignore_ascii_case("api.github.com") || between(host, "api.", ".ghe.com").is_some_and(|sub| !sub.is_empty())
+}
+
+/// Hosts of models: `api`, `api.business`, `proxy.individual` and the like under `githubcopilot.com`,
+/// `copilot-proxy.githubusercontent.com`, and `copilot-api.SUB.ghe.com` (GitHub's allowlist reference; the names were seen live
+/// in token answers, the ones of GHE.com are third-party knowledge).
+fn is_model_host(host: &str) -> bool {
+    let host = without_port(host);
+    let under = |start, end| between(host, start, end).is_some();
+    under("api.", "githubcopilot.com") || is_completions_host(host) || under("copilot-api.", ".ghe.com")
+}
+
+/// Hosts of completions, where chat requests are next-edit suggestions and instant apply.
+pub(super) fn is_completions_host(host: &str) -> bool {
+    let host = without_port(host);
+    between(host, "proxy.", "githubcopilot.com").is_some()
+        || between(host, "copilot-proxy.", ".ghe.com").is_some()
+        || host.eq_ignore_ascii_case("copilot-proxy.githubusercontent.com")
+}
+
+/// What goes to the hosts of models beside exchanges with one, and is passed unrecorded on purpose: lists of models (and the
+/// session that chooses one), tokens, MCP, embeddings, lists of agents and skills, probes, and the configuration of experiments,
+/// which is `GET /telemetry`.
+fn passes_unrecorded(method: &Method, path: &str) -> bool {
+    let everywhere =
+        ["/models", "/mcp", "/embeddings", "/skills", "/copilot_internal", "/agents/swe/internal", "/_ping"];
+    let read = ["/agents", "/telemetry"];
+    everywhere.iter().any(|folder| is_at_or_below(path, folder))
+        || (method == Method::GET && read.iter().any(|folder| is_at_or_below(path, folder)))
+}
+
+fn is_at_or_below(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// What stands in a host between its first and its last labels, whatever the case of the letters.
+fn between<'a>(host: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    let (head, rest) = host.split_at_checked(start.len())?;
+    let (middle, tail) = rest.split_at_checked(rest.len().checked_sub(end.len())?)?;
+    let matches = head.eq_ignore_ascii_case(start) && tail.eq_ignore_ascii_case(end);
+    (matches && (middle.is_empty() || middle.ends_with('.') || end.starts_with('.'))).then_some(middle)
+}
+
+/// Whether a path's segment is a word of the interface, and no id: letters, `.`, `_` and `-`, or a version (`v1`).
+fn is_word(segment: &str) -> bool {
+    let is_version = segment
+        .strip_prefix('v')
+        .is_some_and(|number| matches!(number.as_bytes(), [b'0'..=b'9'] | [b'0'..=b'9', b'0'..=b'9']));
+    let is_hex = segment.len() >= 8 && segment.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_plain = |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, b'.' | b'_' | b'-');
+    is_version || (segment.len() <= LONGEST_WORD && !is_hex && segment.bytes().all(is_plain))
+}
+
+fn without_query(path: &str) -> &str {
+    path.split_once('?').map_or(path, |(path, _)| path)
+}
+
+/// The host of an authority.
+pub(super) fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => host,
+        _ => authority,
+    }
 }
 
 /// The engine that a completions path names: its model, for the request's body has none.
@@ -84,26 +237,53 @@ pub(super) fn host_and_path(url: &str) -> Option<(&str, &str)> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::copilot::sample;
+    use crate::exchange::ResponseHead;
 
-    fn post(path: &str) -> Option<Capture> {
-        capture(&Method::POST, "proxy.business.githubcopilot.com", path)
+    const MODELS: &str = "api.business.githubcopilot.com";
+    const GHOST: &str = "proxy.business.githubcopilot.com";
+    const ACCOUNTS: &str = "api.github.com";
+
+    fn post(host: &str, path: &str) -> Option<Capture> {
+        capture(&Method::POST, host, path)
+    }
+
+    fn get(host: &str, path: &str) -> Option<Capture> {
+        capture(&Method::GET, host, path)
     }
 
     #[test]
-    fn completions_and_chat_are_captured() {
-        assert_eq!(post("/v1/engines/demo-engine/completions"), Some(Capture::Exchange(Endpoint::Completions)));
-        assert_eq!(post("/v1/engines/demo-engine/completions?a=/b"), Some(Capture::Exchange(Endpoint::Completions)));
-        assert_eq!(post("/chat/completions"), Some(Capture::Exchange(Endpoint::Chat)));
-        assert_eq!(post("/chat/completions?x"), Some(Capture::Exchange(Endpoint::Chat)));
+    fn every_endpoint_is_captured() {
+        for (path, endpoint) in [
+            ("/v1/engines/demo-engine/completions", Endpoint::Completions),
+            ("/chat/completions", Endpoint::Chat),
+            ("/responses", Endpoint::Responses),
+            ("/v1/messages", Endpoint::Messages),
+            ("/agents/demo-extension", Endpoint::Agents),
+            ("/agents/github/code-review", Endpoint::Agents),
+            ("/agents/swe", Endpoint::Agents),
+        ] {
+            for host in [MODELS, GHOST, "copilot-api.octo.ghe.com", "anything.example:8443"] {
+                for query in ["", "?", "?a=/b"] {
+                    assert_eq!(
+                        post(host, &format!("{path}{query}")),
+                        Some(Capture::Exchange(endpoint)),
+                        "{host}{path}{query}"
+                    );
+                }
+            }
+            assert_eq!(get("h.example", path), None);
+        }
     }
 
     #[test]
-    fn everything_else_is_not() {
-        let others = [
-            "/copilot_internal/v2/token",
-            "/telemetry",
-            "/models",
+    fn what_only_looks_like_an_endpoint_is_unknown() {
+        for path in [
             "/v1/engines//completions",
             "/v1/engines/a/b/completions",
             "/v1/engines/completions",
@@ -111,12 +291,147 @@ mod tests {
             "/CHAT/completions",
             "/x/chat/completions",
             "/?/chat/completions",
+            "/v1/messages/count_tokens",
+            "/agents",
+            "/agents//",
+            "/telemetry/x",
             "",
-        ];
-        for path in others {
-            assert_eq!(post(path), None, "{path}");
+        ] {
+            assert_eq!(post(MODELS, path), Some(Capture::Unknown), "{path}");
+            assert_eq!(post("h.example", path), None, "{path}");
         }
-        assert_eq!(capture(&Method::GET, "h", "/chat/completions"), None);
+        assert_eq!(get(MODELS, "/chat/completions"), Some(Capture::Unknown));
+    }
+
+    #[test]
+    fn an_upgrade_is_captured_where_it_leads_to_responses() {
+        assert!(capture_websocket(MODELS, "/responses?x"));
+        assert!(!capture_websocket(MODELS, "/responses/x") && !capture_websocket(MODELS, "/"));
+        assert_eq!(get(MODELS, "/responses"), Some(Capture::Unknown));
+    }
+
+    #[test]
+    fn a_head_tells_its_endpoint() {
+        let mut head = sample::chat(&[], "", "").head;
+        assert_eq!(Endpoint::of(&head), Some(Endpoint::Chat));
+        "https://api.business.githubcopilot.com/responses".clone_into(&mut head.url);
+        assert_eq!(Endpoint::of(&head), Some(Endpoint::Responses));
+        "GET".clone_into(&mut head.method);
+        assert_eq!(Endpoint::of(&head), None);
+        head.response = Some(ResponseHead { status: 101, headers: vec![] });
+        assert_eq!(Endpoint::of(&head), Some(Endpoint::ResponsesWebSocket));
+    }
+
+    #[test]
+    fn telemetry_is_what_is_posted_to_its_path() {
+        for host in [
+            "telemetry.business.githubcopilot.com",
+            "copilot-telemetry.githubusercontent.com",
+            "copilot-telemetry-service.octo.ghe.com",
+        ] {
+            assert_eq!(post(host, "/telemetry"), Some(Capture::Telemetry), "{host}");
+            assert_eq!(get(host, "/telemetry"), None, "the configuration of experiments");
+            assert_eq!(get(host, "/_ping"), None);
+        }
+        assert_eq!(post("dc.services.visualstudio.com", "/v2/track"), Some(Capture::Telemetry));
+    }
+
+    #[test]
+    fn accounts_are_told_by_githubs_api() {
+        for host in [ACCOUNTS, "API.GitHub.com:443", "api.octo.ghe.com"] {
+            for path in ["/user", "/copilot_internal/user", "/copilot_internal/v2/token", "/user?x=1"] {
+                assert_eq!(get(host, path), Some(Capture::Account), "{host}{path}");
+                assert_eq!(post(host, path), None, "{host}{path}");
+            }
+            for path in ["/users", "/user/repos", "/copilot_internal/managed_settings", "/repos/o/r"] {
+                assert_eq!(get(host, path), None, "{host}{path}");
+            }
+        }
+        assert_eq!(get("api..ghe.com.evil.example", "/user"), None);
+    }
+
+    #[test]
+    fn anything_else_on_a_model_host_is_unknown_unless_it_passes_on_purpose() {
+        let hosts = [
+            "api.githubcopilot.com",
+            MODELS,
+            GHOST,
+            "proxy.githubcopilot.com",
+            "API.Enterprise.GitHubCopilot.com:443",
+            "copilot-proxy.githubusercontent.com",
+            "copilot-api.octo.ghe.com",
+            "copilot-proxy.octo.ghe.com",
+        ];
+        for host in hosts {
+            assert_eq!(post(host, "/v2/chat"), Some(Capture::Unknown), "{host}");
+            for path in [
+                "/models",
+                "/models/a",
+                "/models?x",
+                "/agents",
+                "/agents/swe/internal/memory/v0/enabled",
+                "/mcp",
+                "/skills",
+                "/_ping",
+                "/telemetry",
+            ] {
+                assert_eq!(get(host, path), None, "{host}{path}");
+            }
+            for path in [
+                "/models/session",
+                "/models/session/intent",
+                "/mcp",
+                "/mcp/readonly",
+                "/embeddings",
+                "/agents/swe/internal/x",
+                "/copilot_internal/v2/token",
+            ] {
+                assert_eq!(post(host, path), None, "{host}{path}");
+            }
+        }
+        for host in [
+            "telemetry.business.githubcopilot.com",
+            "origin-tracker.githubcopilot.com",
+            "evilgithubcopilot.com",
+            "api.evilgithubcopilot.com",
+            "api.github.com",
+            "ghe.com",
+            "",
+        ] {
+            assert_eq!(post(host, "/v2/chat"), None, "{host}");
+        }
+        assert_eq!(post(MODELS, "/modelsx"), Some(Capture::Unknown));
+    }
+
+    #[test]
+    fn a_shape_keeps_words_and_no_ids() {
+        for (path, shape) in [
+            ("/v1/messages/count_tokens?beta=true", "/v1/messages/count_tokens"),
+            ("/conversations/7d7048df-6dd0-4048-bb23-b716c1461f8f", "/conversations/*"),
+            ("/a/12345/deadbeefdeadbeef/x/y", "/a/*/*/*"),
+            ("/CodeReviewAgent", "/CodeReviewAgent"),
+            ("//a//", "/a"),
+            ("/caf\u{e9}/a b/%20", "/*/*/*"),
+            ("/v1/v123", "/v1/*"),
+            ("/averyveryverylongword", "/*"),
+            ("/", "/"),
+            ("", "/"),
+        ] {
+            assert_eq!(path_shape(path), shape, "{path}");
+        }
+    }
+
+    #[test]
+    fn random_ids_give_few_shapes() {
+        let mut state = 1_u64;
+        let shapes: BTreeSet<_> = (0..10_000)
+            .map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let (hex, digits) = (format!("{state:016x}"), state >> 44);
+                path_shape(&format!("/threads/{hex}/items/{digits}/{}", "x/".repeat((state >> 60) as usize)))
+            })
+            .collect();
+        assert_eq!(shapes, BTreeSet::from(["/threads/*/items/*".to_owned()]));
     }
 
     #[test]
@@ -124,5 +439,15 @@ mod tests {
         assert_eq!(host_and_path("https://h.example:8443/a/b?c=/d#e"), Some(("h.example:8443", "/a/b")));
         assert_eq!(host_and_path("https://h.example"), Some(("h.example", "")));
         assert_eq!(host_and_path("nonsense"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_path_has_a_short_and_plain_shape(path in "(/|[a-z]{1,30}|\\PC{0,9}|[0-9]{1,5}){0,12}", host in "[a-z.:é]{0,40}") {
+            let shape = path_shape(&path);
+            prop_assert!(shape.len() <= 64 && shape.starts_with('/'));
+            prop_assert!(shape.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/*".contains(&byte)));
+            let _ = capture(&Method::POST, &host, &path);
+        }
     }
 }

@@ -1,11 +1,10 @@
 //! All that is known of an exchange beside its texts: what records show, events count, and the classes are decided from.
 
-use http::Method;
 use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
 use super::editor::{self, Ide};
-use super::endpoint::{self, Capture, Endpoint, capture};
+use super::endpoint::{self, Endpoint};
 use super::feature::Feature;
 use super::model::split_version;
 use super::observation::Quota;
@@ -136,12 +135,7 @@ impl Facts {
     /// Gathers the facts from the head and what was read from the bodies. The problems and `streamed` are the caller's.
     pub(super) fn gather(head: &Head, prompt: &Prompt, answer: &Answer) -> Self {
         let (authority, path) = endpoint::host_and_path(&head.url).unwrap_or_default();
-        let endpoint =
-            Method::from_bytes(head.method.as_bytes()).ok().and_then(|method| capture(&method, authority, path));
-        let endpoint = match endpoint {
-            Some(Capture::Exchange(endpoint)) => Some(endpoint),
-            _ => None,
-        };
+        let endpoint = Endpoint::of(head);
         let kind = endpoint.map_or(Kind::Chat, Endpoint::kind);
         let (model, model_version) = model(prompt, answer, path);
         let suggested = Suggestions::of(kind, answer);
@@ -149,7 +143,7 @@ impl Facts {
         Self {
             kind,
             endpoint,
-            host: without_port(authority).to_owned(),
+            host: endpoint::without_port(authority).to_owned(),
             status: head.status(),
             outcome: outcome(head),
             feature: Feature::of(kind, head),
@@ -226,11 +220,4 @@ fn tokens(prompt: &Prompt, answer: &Answer) -> Tokens {
         return Tokens { input: prompt.tokens, ..Tokens::default() };
     }
     answer.tokens
-}
-
-fn without_port(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => host,
-        _ => authority,
-    }
 }

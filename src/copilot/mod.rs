@@ -30,7 +30,7 @@ pub use classify::{Reason, Verdict, classify};
 pub use decode::{Decoded, decode};
 pub use editor::Ide;
 pub use end::EndScanner;
-pub use endpoint::{Capture, Endpoint, capture, path_shape};
+pub use endpoint::{Capture, Endpoint, capture, capture_websocket, path_shape};
 pub use facts::{Facts, Initiator};
 pub use feature::Feature;
 pub use problem::Problem;
