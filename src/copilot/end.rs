@@ -3,67 +3,115 @@
 
 use memchr::memchr2;
 
-/// The last line of an answer of the completions and chat endpoints.
-const DONE: &[u8] = b"data: [DONE]";
+use super::sse::field;
 
-/// Where the blank stands in [`DONE`] that may be missing (HTML standard, section 9.2.6: one space after the colon goes).
-const BLANK: usize = 5;
+/// First bytes of a line that are looked at: enough for the longest start of a last event.
+const MOST: usize = 64;
 
-/// Watches the chunks of one server-sent event stream for its last event, `data: [DONE]`.
+/// The last events of the Responses and Messages interfaces (`openai-openapi` and Anthropic's streaming reference). After
+/// `error` neither sends another.
+const LAST: [&[u8]; 5] = [b"response.completed", b"response.incomplete", b"response.failed", b"message_stop", b"error"];
+
+/// Watches the chunks of one server-sent event stream for its last event: `data: [DONE]` of completions and chat, or one of
+/// the other interfaces, which have a name, in an `event` line or at the beginning of their JSON.
 ///
-/// Chunks may be cut anywhere. Allocates nothing, and looks at no more than the first bytes of a line. Further last
-/// events (of other endpoints) belong here as well.
-#[derive(Debug, Clone, Default)]
+/// Chunks may be cut anywhere. Allocates nothing, and looks at no more than the first bytes of a line.
+#[derive(Debug, Clone)]
 pub struct EndScanner {
-    line: Line,
+    /// First bytes of a line whose end has not come.
+    held: [u8; MOST],
+    /// How many those are.
+    length: usize,
+    /// Whether the last byte was a carriage return, so that a line feed belongs to it.
+    after_return: bool,
+    /// What is known of the event whose lines pass.
+    event: Event,
 }
 
-/// How far the current line is known.
-#[derive(Debug, Clone, Copy)]
-enum Line {
-    /// Its bytes so far are these first ones of [`DONE`].
-    Like(usize),
-    /// It is another line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Event {
+    /// It has no name so far.
+    #[default]
+    Unnamed,
+    /// It is one of [`LAST`].
+    Last,
+    /// It is another.
     Other,
 }
 
-impl Default for Line {
+impl Default for EndScanner {
     fn default() -> Self {
-        Self::Like(0)
+        Self { held: [0; MOST], length: 0, after_return: false, event: Event::Unnamed }
     }
 }
 
 impl EndScanner {
-    /// Takes the stream's next chunk; true where the last event's line ends in it, with CR, LF or CRLF.
+    /// Takes the stream's next chunk. True where the stream's end lies in it: the end of the line `data: [DONE]`, or the blank
+    /// line after another last event, for only there a client takes note of the event (HTML standard, section 9.2.6).
     pub fn scan(&mut self, chunk: &[u8]) -> bool {
-        let mut rest = chunk;
         let mut found = false;
-        loop {
-            rest = match self.line {
-                Line::Other => memchr2(b'\r', b'\n', rest).and_then(|end| rest.get(end..)).unwrap_or_default(),
-                Line::Like(_) => rest,
-            };
-            let Some((byte, after)) = rest.split_first() else { return found };
-            found |= self.step(*byte);
-            rest = after;
+        let mut rest = chunk;
+        if self.after_return && !rest.is_empty() {
+            rest = rest.strip_prefix(b"\n").unwrap_or(rest);
+            self.after_return = false;
         }
+        while let Some(end) = memchr2(b'\r', b'\n', rest) {
+            let (line, after) = rest.split_at(end);
+            found |= self.finish_line(line);
+            self.after_return = after == b"\r";
+            rest = after.strip_prefix(b"\r\n").or_else(|| after.get(1..)).unwrap_or_default();
+        }
+        self.hold(rest);
+        found
     }
 
-    /// Moves on by one byte; true where it ends the last event's line.
-    fn step(&mut self, byte: u8) -> bool {
-        let found = matches!(byte, b'\r' | b'\n') && matches!(self.line, Line::Like(known) if known == DONE.len());
-        self.line = match (byte, self.line) {
-            (b'\r' | b'\n', _) => Line::Like(0),
-            (_, Line::Like(known)) => continued(known, byte),
-            (_, Line::Other) => Line::Other,
-        };
-        found
+    /// Takes the bytes before a line's end; true where the stream ends with the line.
+    fn finish_line(&mut self, line: &[u8]) -> bool {
+        if self.length == 0 {
+            return self.event.take(line.get(..MOST).unwrap_or(line));
+        }
+        self.hold(line);
+        let Self { held, length, event, .. } = self;
+        let ends = event.take(held.get(..*length).unwrap_or_default());
+        *length = 0;
+        ends
+    }
+
+    fn hold(&mut self, part: &[u8]) {
+        let free = self.held.get_mut(self.length..).unwrap_or_default();
+        let fitting = part.len().min(free.len());
+        for (slot, byte) in free.iter_mut().zip(part) {
+            *slot = *byte;
+        }
+        self.length += fitting;
     }
 }
 
-fn continued(known: usize, byte: u8) -> Line {
-    let known = if known == BLANK && byte != b' ' { known + 1 } else { known };
-    if DONE.get(known) == Some(&byte) { Line::Like(known + 1) } else { Line::Other }
+impl Event {
+    /// Takes the first bytes of the event's next line; true where it is the last line of the stream.
+    fn take(&mut self, line: &[u8]) -> bool {
+        if line.is_empty() {
+            return std::mem::take(self) == Self::Last;
+        }
+        match field(line) {
+            (b"data", b"[DONE]") => return true,
+            (b"event", name) => *self = Self::named(name),
+            (b"data", json) if *self == Self::Unnamed => *self = event_type(json).map_or(Self::Other, Self::named),
+            _ => {}
+        }
+        false
+    }
+
+    fn named(name: &[u8]) -> Self {
+        if LAST.contains(&name) { Self::Last } else { Self::Other }
+    }
+}
+
+/// The value of `type` where an object begins with it.
+fn event_type(json: &[u8]) -> Option<&[u8]> {
+    let key = json.trim_ascii_start().strip_prefix(b"{")?.trim_ascii_start().strip_prefix(b"\"type\"")?;
+    let value = key.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
+    value.get(..memchr::memchr(b'"', value)?)
 }
 
 #[cfg(test)]
@@ -77,11 +125,31 @@ mod tests {
     }
 
     #[test]
-    fn the_last_line_is_found_in_every_spelling() {
+    fn done_is_found_in_every_spelling() {
         for end in ["\n", "\r", "\r\n", "\n\n"] {
             for line in ["data: [DONE]", "data:[DONE]"] {
                 assert!(ends(&format!("{line}{end}")), "{line}{end:?}");
                 assert!(ends(&format!("data: {{}}{end}{end}{line}{end}tail")), "{line}{end:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_last_event_ends_with_its_blank_line() {
+        for name in ["response.completed", "response.incomplete", "response.failed", "message_stop", "error"] {
+            for end in ["\n", "\r", "\r\n"] {
+                for event in [
+                    format!("event: {name}{end}data: {{\"type\":\"{name}\",\"x\":1}}{end}"),
+                    format!("data:{{}}{end}event:{name}{end}"),
+                    format!("data: {{\"type\":\"{name}\",\"x\":1}}{end}"),
+                    format!(": hi{end}data: {{ \"type\": \"{name}\"}}{end}id: 7{end}data: more{end}"),
+                ] {
+                    let before = format!("event: response.created{end}data: {{}}{end}{end}{event}");
+                    let mut scanner = EndScanner::default();
+                    assert!(!scanner.scan(before.as_bytes()), "{before:?}");
+                    assert!(scanner.scan(end.as_bytes()), "{before:?}");
+                    assert!(!scanner.scan(b"\n\ndata: {}\n\n"), "{before:?}");
+                }
             }
         }
     }
@@ -99,6 +167,13 @@ mod tests {
             "data\n: [DONE]\n",
             "\n\n",
             "",
+            "event: response.completed.x\n\n",
+            "event: response.output_text.delta\ndata: {\"type\":\"response.completed\"}\n\n",
+            "event: message_stop\nevent: ping\n\n",
+            "data: {\"text\":\"{\\\"type\\\":\\\"error\\\"}\"}\n\n",
+            "data: {\"a\":1,\"type\":\"error\"}\n\n",
+            "data: {}\ndata: {\"type\":\"error\"}\n\n",
+            "event: error\r\ndata: {}\r\n",
         ];
         for text in others {
             assert!(!ends(text), "{text:?}");
@@ -106,36 +181,59 @@ mod tests {
     }
 
     #[test]
-    fn only_the_chunk_that_ends_the_line_tells() {
+    fn only_the_chunk_with_the_end_tells() {
         let mut scanner = EndScanner::default();
         assert!(!scanner.scan(b"data: {}\n\nda"));
         assert!(!scanner.scan(b"ta: [DONE]"));
         assert!(scanner.scan(b"\n\n"));
         assert!(!scanner.scan(b"\n"));
+        assert!(!scanner.scan(b"event: message_stop\r"));
+        assert!(!scanner.scan(b"\n"), "the line feed belongs to the line before");
+        assert!(scanner.scan(b"\r"));
+    }
+
+    /// The same, by the book: line by line on the whole text.
+    fn expected(text: &str) -> bool {
+        let text = text.replace("\r\n", "\n").replace('\r', "\n");
+        let lines = text.split('\n').collect::<Vec<_>>();
+        let mut last = None;
+        lines[..lines.len() - 1].iter().any(|line| {
+            let (name, value) = field(line.as_bytes());
+            match (name, value) {
+                (b"", b"") if line.is_empty() => return std::mem::take(&mut last) == Some(true),
+                (b"data", b"[DONE]") => return true,
+                (b"event", name) => last = Some(LAST.contains(&name)),
+                (b"data", json) if last.is_none() => last = Some(json.starts_with(br#"{"type":"error"}"#)),
+                _ => {}
+            }
+            false
+        })
     }
 
     proptest! {
         #[test]
         fn any_chunking_gives_the_same_answer(
-            parts in prop::collection::vec("data:|data: |\\[DONE\\]|\r|\n|\r\n| |[a-z]{0,5}", 0..30),
+            parts in prop::collection::vec(
+                r#"data:|data: |\[DONE\]|event: |event:|error|message_stop|\{"type":"error"\}|\r|\n|\r\n|\n\n| |[a-z]{0,5}"#, 0..30),
             cuts in prop::collection::vec(1_usize..9, 1..40),
         ) {
             let text: String = parts.concat();
-            let mut expected = text.replace('\r', "\n").split('\n').map(str::to_owned).collect::<Vec<_>>();
-            expected.pop();
-            let expected = expected.iter().any(|line| line == "data: [DONE]" || line == "data:[DONE]");
-            prop_assert_eq!(ends(&text), expected);
+            prop_assert_eq!(ends(&text), expected(&text));
 
-            let mut scanner = EndScanner::default();
+            let (mut whole, mut cut) = (EndScanner::default(), EndScanner::default());
             let mut rest = text.as_bytes();
+            let mut sent = Vec::new();
             let mut found = false;
-            for cut in cuts.iter().cycle() {
+            for length in cuts.iter().cycle() {
                 if rest.is_empty() { break; }
-                let (chunk, after) = rest.split_at((*cut).min(rest.len()));
-                found |= scanner.scan(chunk);
+                let (chunk, after) = rest.split_at((*length).min(rest.len()));
+                sent.extend_from_slice(chunk);
+                found |= cut.scan(chunk);
+                // It tells at once, and not a chunk later.
+                prop_assert_eq!(found, EndScanner::default().scan(&sent));
                 rest = after;
             }
-            prop_assert_eq!(found, expected);
+            prop_assert_eq!(found, whole.scan(text.as_bytes()));
         }
     }
 }

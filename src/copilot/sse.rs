@@ -46,7 +46,7 @@ fn joined<'a>(data: Option<Cow<'a, [u8]>>, value: &'a [u8]) -> Cow<'a, [u8]> {
 }
 
 /// A line's field name and value: without a colon it is all name, with one in front a comment, whose name is empty.
-fn field(line: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn field(line: &[u8]) -> (&[u8], &[u8]) {
     let Some(colon) = memchr::memchr(b':', line) else { return (line, b"") };
     let (name, value) = line.split_at(colon);
     let value = value.strip_prefix(b":").unwrap_or(value);
