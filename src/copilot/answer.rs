@@ -1,7 +1,12 @@
-//! Reads the answers of the completions and chat endpoints, streamed or not: text, model, finish reason, tokens.
+//! Reads the answers of every endpoint, streamed or not, into one shape: text, tool calls, model, finish reason, tokens.
 //!
-//! Everything in an answer may be missing or of a wrong type, and is absent then: `choices: []` and `choices: null` are
-//! ordinary (a chunk that carries the usage alone).
+//! Each event tells by its own fields which interface it belongs to, so an answer is read whatever endpoint it came from
+//! (agents answer like chat). Everything in it may be missing or of a wrong type, and is absent then; events and fields that
+//! are not known pass.
+
+mod chat;
+mod messages;
+mod responses;
 
 use std::collections::BTreeMap;
 
@@ -12,18 +17,43 @@ use super::vocabulary::Tokens;
 /// What an answer says, put together from its events.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Answer {
-    /// Text of each choice, by its index.
+    /// Text of each choice (completions, chat) or part of the answer, by its index.
     pub(super) texts: BTreeMap<u64, String>,
+    /// Tools called, numbered in their order.
+    pub(super) calls: BTreeMap<usize, ToolCall>,
     /// The first model named.
     pub(super) model: Option<String>,
-    /// The last finish reason named.
+    /// The last finish reason named, in the interface's own word.
     pub(super) finish_reason: Option<String>,
-    /// From the last event with a usage.
+    /// From the last event with a usage; Messages tells it in parts.
     pub(super) tokens: Tokens,
+    /// The last `copilot_usage.total_nano_aiu`.
+    pub(super) nano_aiu: Option<u64>,
+    /// Whether the answer itself says that it failed.
+    pub(super) failed: bool,
+    /// Whether it brought what only clients of GitHub's agents read: references, confirmations.
+    pub(super) has_extras: bool,
+    /// `input_tokens` of Messages, which leaves out what the cache served and took.
+    uncached_input: Option<u64>,
+    /// The number in `calls` of the tool call at a place of the answer.
+    open: BTreeMap<Place, usize>,
+}
+
+/// Where in an answer a tool call stands: choice and call, or output item and nothing.
+type Place = (u64, u64);
+
+/// A tool that the model calls.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct ToolCall {
+    /// The tool's name.
+    pub(super) name: String,
+    /// Its arguments as sent: JSON, or whatever text a freeform tool takes.
+    pub(super) arguments: String,
+    id: Option<String>,
 }
 
 impl Answer {
-    /// Puts the answer together from the elements of its content: events, or one body.
+    /// Puts the answer together from the elements of its content: events, messages, or one body.
     pub(super) fn read(values: &[Value]) -> Self {
         let mut answer = Self::default();
         for value in values {
@@ -37,119 +67,75 @@ impl Answer {
         self.texts.values().any(|text| !text.trim().is_empty())
     }
 
+    /// Whether anything in it was known: if not, the interface is another than it was.
+    pub(super) fn is_recognised(&self) -> bool {
+        let has_usage = self.tokens != Tokens::default() || self.nano_aiu.is_some();
+        let has_content = !self.texts.is_empty() || !self.calls.is_empty() || self.has_extras;
+        has_content || has_usage || self.failed || self.finish_reason.is_some()
+    }
+
     fn add(&mut self, event: &Value) {
-        if self.model.is_none() {
-            self.model = non_empty(event.get("model"));
-        }
-        if let Some(usage) = event.get("usage").filter(|usage| usage.is_object()) {
-            self.tokens = tokens(usage);
-        }
-        for choice in event.get("choices").and_then(Value::as_array).into_iter().flatten() {
-            self.add_choice(choice);
+        match event.get("type").and_then(Value::as_str) {
+            Some("error") => self.failed = true,
+            Some(kind) if kind.starts_with("response.") => responses::add_event(self, kind, event),
+            Some(kind) if kind.starts_with("message") || kind.starts_with("content_block") => {
+                messages::add(self, kind, event);
+            }
+            _ if event.get("object").is_some_and(|object| object == "response") => {
+                responses::add_response(self, event);
+            }
+            _ => chat::add(self, event),
         }
     }
 
-    fn add_choice(&mut self, choice: &Value) {
-        if let Some(reason) = non_empty(choice.get("finish_reason")) {
+    /// Takes what any object of an answer may tell about the whole: `model` and the price.
+    fn add_common(&mut self, object: &Value) {
+        if self.model.is_none() {
+            self.model = non_empty(object.get("model"));
+        }
+        let price = |object: &Value| count(object.get("copilot_usage")?, "total_nano_aiu");
+        if let Some(price) = price(object).or_else(|| price(object.get("usage")?)) {
+            self.nano_aiu = Some(price);
+        }
+    }
+
+    fn finish(&mut self, reason: Option<&Value>) {
+        if let Some(reason) = non_empty(reason) {
             self.finish_reason = Some(reason);
         }
-        if let Some(text) = text(choice) {
-            let index = choice.get("index").and_then(Value::as_u64).unwrap_or_default();
-            self.texts.entry(index).or_default().push_str(text);
-        }
+    }
+
+    /// The tool call at a place: the one begun there, unless this has an id of its own (some models begin a second call
+    /// at the same index).
+    fn call(&mut self, place: Place, id: Option<&str>) -> &mut ToolCall {
+        let is_same = |call: &ToolCall| id.is_none() || call.id.is_none() || call.id.as_deref() == id;
+        let begun = self.open.get(&place).copied().filter(|number| self.calls.get(number).is_some_and(is_same));
+        let number = begun.unwrap_or(self.calls.len());
+        self.open.insert(place, number);
+        self.calls.entry(number).or_insert_with(|| ToolCall { id: id.map(str::to_owned), ..ToolCall::default() })
     }
 }
 
-/// Completions have `text`; streamed chat has `delta.content`, other chat `message.content`.
-fn text(choice: &Value) -> Option<&str> {
-    let content = ["/text", "/delta/content", "/message/content"];
-    content.into_iter().find_map(|place| choice.pointer(place)).and_then(Value::as_str)
+/// Takes the whole of a text of which parts may have come.
+fn complete(text: &mut String, whole: &str) {
+    if whole.len() > text.len() {
+        whole.clone_into(text);
+    }
 }
 
-fn tokens(usage: &Value) -> Tokens {
-    let count = |place| usage.pointer(place).and_then(Value::as_u64);
-    Tokens {
-        input: count("/prompt_tokens"),
-        output: count("/completion_tokens"),
-        cached: count("/prompt_tokens_details/cached_tokens"),
-        ..Tokens::default()
-    }
+fn array<'a>(object: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+    object.get(key).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn text<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
+    object.get(key)?.as_str()
+}
+
+fn count(object: &Value, key: &str) -> Option<u64> {
+    object.get(key)?.as_u64()
 }
 
 /// A string that says something.
 pub(super) fn non_empty(value: Option<&Value>) -> Option<String> {
     value.and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn choices_are_joined_by_index() {
-        let answer = Answer::read(&[
-            json!({"model": "", "choices": [{"index": 1, "text": "b"}, {"index": 0, "text": "a"}]}),
-            json!({"model": "demo-1", "choices": [{"index": 0, "text": "A", "finish_reason": "stop"}]}),
-            json!({"model": "demo-2", "choices": [{"index": 1, "text": "B", "finish_reason": null}]}),
-        ]);
-        assert_eq!(answer.texts, BTreeMap::from([(0, "aA".to_owned()), (1, "bB".to_owned())]));
-        assert_eq!((answer.model.as_deref(), answer.finish_reason.as_deref()), (Some("demo-1"), Some("stop")));
-    }
-
-    #[test]
-    fn chat_has_deltas_or_a_message() {
-        let streamed =
-            [json!({"choices": [{"delta": {"content": "4"}}]}), json!({"choices": [{"delta": {"content": "2"}}]})];
-        assert_eq!(Answer::read(&streamed).texts[&0], "42");
-        assert_eq!(Answer::read(&[json!({"choices": [{"message": {"content": "42"}}]})]).texts[&0], "42");
-    }
-
-    #[test]
-    fn the_last_usage_counts_even_without_choices() {
-        let answer = Answer::read(&[
-            json!({"usage": {"prompt_tokens": 1, "completion_tokens": 1}}),
-            json!({"choices": [], "usage": {"prompt_tokens": 24, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 16}}}),
-            json!({"choices": [], "usage": null}),
-        ]);
-        assert_eq!(answer.tokens, Tokens { input: Some(24), output: Some(2), cached: Some(16), ..Tokens::default() });
-    }
-
-    #[test]
-    fn white_space_is_no_text() {
-        assert!(!Answer::read(&[json!({"choices": [{"text": " \n"}]})]).has_text());
-        assert!(!Answer::read(&[json!({"choices": [{"delta": {"content": null, "tool_calls": []}}]})]).has_text());
-        assert!(Answer::read(&[json!({"choices": [{"text": " x"}]})]).has_text());
-    }
-
-    #[test]
-    fn what_is_malformed_is_absent() {
-        for odd in [
-            json!(null),
-            json!([1]),
-            json!("text"),
-            json!({"choices": null, "model": 7, "usage": "many"}),
-            json!({"choices": {"text": "x"}}),
-            json!({"choices": [null, 1, "x", {"text": 3}, {"delta": "x"}, {"message": {"content": {}}}]}),
-            json!({"usage": {"prompt_tokens": -1, "completion_tokens": 1.5, "prompt_tokens_details": 4}}),
-        ] {
-            assert_eq!(Answer::read(std::slice::from_ref(&odd)), Answer::default(), "{odd}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_values_in_place_of_any_other_are_read(
-            odd in prop::collection::vec(prop::sample::select(vec![
-                json!(null), json!([]), json!({}), json!(-1), json!(1e300), json!("x"), json!([{"index": -1, "text": "y"}]),
-            ]), 5)
-        ) {
-            let event = json!({"model": odd[0], "usage": odd[1], "choices": odd[2]});
-            let inner = json!({"choices": [{"index": odd[3], "text": odd[4], "delta": odd[0], "message": odd[1], "finish_reason": odd[2]}]});
-            let answer = Answer::read(&[event, inner]);
-            prop_assert!(answer.texts.len() <= 2);
-        }
-    }
 }

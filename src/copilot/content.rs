@@ -23,11 +23,13 @@ pub(super) struct AnswerContent {
     pub(super) streamed: bool,
     /// [`Problem::NotJson`] where any element is no JSON.
     pub(super) problem: Option<Problem>,
+    /// The first element that is none.
+    pub(super) unread: Option<Vec<u8>>,
 }
 
 /// The content of a request's body; null where it is empty.
 pub(super) fn request(body: &[u8]) -> (Value, Option<Problem>) {
-    if body.is_empty() { (Value::Null, None) } else { value(body) }
+    if body.is_empty() { (Value::Null, None) } else { value(body, parsed(body).1) }
 }
 
 /// The content of an answer's body, of the media type that `content_type` names.
@@ -37,21 +39,52 @@ pub(super) fn answer(body: &[u8], content_type: Option<&str>) -> AnswerContent {
     if is_event_stream(content_type) || looks_like_events(body) {
         let events: Vec<_> = sse::events(body).map(|event| event.data).collect();
         if !events.is_empty() {
-            return collect(events.iter().map(AsRef::as_ref).filter(|data| *data != DONE), true);
+            return collect(events.iter().map(AsRef::as_ref).filter(|data| *data != DONE).map(parsed), true);
         }
     }
-    collect(Some(body).filter(|body| !body.is_empty()).into_iter(), false)
+    collect(Some(body).filter(|body| !body.is_empty()).map(parsed).into_iter(), false)
 }
 
-fn collect<'a>(parts: impl Iterator<Item = &'a [u8]>, streamed: bool) -> AnswerContent {
-    let (values, problems): (Vec<_>, Vec<_>) = parts.map(value).unzip();
-    AnswerContent { values, streamed, problem: problems.into_iter().flatten().next() }
+/// The messages of a WebSocket's answer: JSON texts one after another, a line feed between them. After what is no JSON it goes
+/// on with the next line.
+pub(super) fn messages(body: &[u8]) -> AnswerContent {
+    let mut rest = body.trim_ascii_start();
+    let parts = std::iter::from_fn(move || {
+        let mut texts = serde_json::Deserializer::from_slice(rest).into_iter();
+        let parsed = texts.next()?.ok();
+        let end = match parsed {
+            Some(_) => texts.byte_offset(),
+            None => memchr::memchr(b'\n', rest).unwrap_or(rest.len()),
+        };
+        let (part, after) = rest.split_at_checked(end)?;
+        rest = after.trim_ascii_start();
+        Some((part, parsed))
+    });
+    collect(parts, true)
+}
+
+/// Puts the elements together from their bytes and what these are in JSON.
+fn collect<'a>(parts: impl Iterator<Item = (&'a [u8], Option<Value>)>, streamed: bool) -> AnswerContent {
+    let mut content = AnswerContent { values: Vec::new(), streamed, problem: None, unread: None };
+    for (part, parsed) in parts {
+        let (value, problem) = value(part, parsed);
+        if problem.is_some() && content.problem.is_none() {
+            content.unread = Some(part.to_vec());
+            content.problem = problem;
+        }
+        content.values.push(value);
+    }
+    content
+}
+
+fn parsed(part: &[u8]) -> (&[u8], Option<Value>) {
+    (part, serde_json::from_slice(part).ok())
 }
 
 /// JSON, else text, else base64. What nests too deep and numbers out of range are no JSON here.
-fn value(bytes: &[u8]) -> (Value, Option<Problem>) {
-    match serde_json::from_slice(bytes) {
-        Ok(value) if is_within(DEEPEST, &value) => (value, None),
+fn value(bytes: &[u8], parsed: Option<Value>) -> (Value, Option<Problem>) {
+    match parsed {
+        Some(value) if is_within(DEEPEST, &value) => (value, None),
         _ => (text(bytes), Some(Problem::NotJson)),
     }
 }
@@ -131,9 +164,19 @@ mod tests {
             values: vec![json!({"a": 1}), json!("oops")],
             streamed: true,
             problem: Some(Problem::NotJson),
+            unread: Some(b"oops".to_vec()),
         };
         assert_eq!(answer(body.as_bytes(), STREAM), expected);
         assert_eq!(answer(body.as_bytes(), JSON), expected);
+    }
+
+    #[test]
+    fn the_messages_of_a_websocket_are_read_one_by_one() {
+        let content = messages(b"\n{\"a\":1}\n{\n \"b\": 2\n}\n{\"c\":3}{\"d\":4}\noops {\"e\":5}\n{\"f\":6}\n{\"g\":");
+        let expected = json!([{"a": 1}, {"b": 2}, {"c": 3}, {"d": 4}, "oops {\"e\":5}", {"f": 6}, "{\"g\":"]);
+        assert_eq!((Value::from(content.values), content.streamed), (expected, true));
+        assert_eq!((content.problem, content.unread), (Some(Problem::NotJson), Some(b"oops {\"e\":5}".to_vec())));
+        assert_eq!(messages(b" ").values, Vec::<Value>::new());
     }
 
     #[test]
@@ -148,7 +191,7 @@ mod tests {
     fn a_finished_stream_without_events_is_empty_but_streamed() {
         assert_eq!(
             answer(b"data: [DONE]\n\n", STREAM),
-            AnswerContent { values: vec![], streamed: true, problem: None }
+            AnswerContent { values: vec![], streamed: true, problem: None, unread: None }
         );
     }
 
@@ -185,6 +228,7 @@ mod tests {
         #[test]
         fn no_bytes_are_lost_or_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             prop_assert_eq!(answer(&bytes, None).values.is_empty() && !answer(&bytes, None).streamed, bytes.is_empty());
+            prop_assert_eq!(messages(&bytes).values.is_empty(), bytes.trim_ascii().is_empty());
         }
     }
 }

@@ -3,7 +3,6 @@
 use http::Method;
 use serde::{Deserialize, Serialize};
 
-use super::vocabulary::Kind;
 use crate::exchange::Head;
 
 /// The path of OpenAI's Responses interface.
@@ -71,15 +70,6 @@ impl Endpoint {
         match capture(&Method::from_bytes(head.method.as_bytes()).ok()?, authority, path) {
             Some(Capture::Exchange(endpoint)) => Some(endpoint),
             _ => None,
-        }
-    }
-
-    /// The family that the endpoint's exchanges belong to.
-    #[must_use]
-    pub fn kind(self) -> Kind {
-        match self {
-            Self::Completions => Kind::Completions,
-            Self::Chat | Self::Responses | Self::ResponsesWebSocket | Self::Messages | Self::Agents => Kind::Chat,
         }
     }
 }

@@ -4,13 +4,15 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
 use super::editor::{self, Ide};
+use super::edits::FileEdits;
 use super::endpoint::{self, Endpoint};
 use super::feature::Feature;
 use super::model::split_version;
 use super::observation::Quota;
 use super::problem::Problem;
 use super::prompt::Prompt;
-use super::suggestion::Suggestions;
+use super::quota;
+use super::suggestion::{Form, Suggestions};
 use super::unrecognised::Unrecognised;
 use super::vocabulary::{Edits, Kind, Outcome, Tokens};
 use crate::exchange::{Ending, Head};
@@ -82,9 +84,10 @@ pub struct Facts {
     /// Whether the request forces the model to call one tool (`tool_choice`).
     #[serde(default)]
     pub forces_tool: bool,
-    /// Role of the request's last message.
+    /// Role of the request's last message; `tool` where it brings what a tool gave.
     pub last_role: Option<String>,
-    /// Lower-case language: of the file (completions), or of the answer's first code block that names one (chat).
+    /// Lower-case language: of the file (completions and next edits), else of the answer's first code block that names one, else of
+    /// the first file that its tool calls edit.
     pub language: Option<String>,
     /// The answer's model, else the one asked for, without a date suffix.
     pub model: Option<String>,
@@ -92,9 +95,10 @@ pub struct Facts {
     pub model_version: Option<String>,
     /// Whether the answer was streamed as server-sent events.
     pub streamed: bool,
-    /// Whether the answer has any text other than white space.
+    /// Whether the answer has any text other than white space (next edits: than white space and markup).
     pub has_text: bool,
-    /// The answer's last finish reason: `stop`, `length`, `tool_calls` and the like.
+    /// The answer's last finish reason, in the interface's own word: `stop`, `length`, `tool_calls` (chat), `completed`,
+    /// `max_output_tokens` (Responses), `end_turn`, `tool_use` (Messages) and the like.
     pub finish_reason: Option<String>,
     /// Token counts.
     pub tokens: Tokens,
@@ -107,7 +111,7 @@ pub struct Facts {
     /// What is left of the account's allowances (`x-quota-snapshot-*`).
     #[serde(default)]
     pub quotas: Vec<Quota>,
-    /// Suggestions with any text (completions), or fenced code blocks (chat).
+    /// Suggestions with any text (completions and next edits), or fenced code blocks (chat).
     pub generations: u64,
     /// Lines of those.
     pub lines_suggested: u64,
@@ -136,16 +140,18 @@ impl Facts {
     pub(super) fn gather(head: &Head, prompt: &Prompt, answer: &Answer) -> Self {
         let (authority, path) = endpoint::host_and_path(&head.url).unwrap_or_default();
         let endpoint = Endpoint::of(head);
-        let kind = endpoint.map_or(Kind::Chat, Endpoint::kind);
         let (model, model_version) = model(prompt, answer, path);
-        let suggested = Suggestions::of(kind, answer);
+        let form = form(endpoint, authority, prompt);
+        let kind = if form == Form::Markdown { Kind::Chat } else { Kind::Completions };
+        let suggested = Suggestions::of(form, &answer.texts);
+        let edits = FileEdits::of(answer.calls.values());
         let editor_version = header(head, "editor-version");
         Self {
             kind,
             endpoint,
             host: endpoint::without_port(authority).to_owned(),
             status: head.status(),
-            outcome: outcome(head),
+            outcome: outcome(head, endpoint, answer),
             feature: Feature::of(kind, head),
             ide: editor_version.as_deref().and_then(Ide::of),
             editor: editor_version.as_deref().map(editor::label),
@@ -164,18 +170,18 @@ impl Facts {
             speculative: header(head, "x-copilot-speculative").is_some_and(|value| value.eq_ignore_ascii_case("true")),
             has_stop: prompt.has_stop,
             has_tools: prompt.has_tools,
-            forces_tool: false,
+            forces_tool: prompt.forces_tool,
             last_role: prompt.last_role.clone(),
-            language: prompt.language.clone().or(suggested.language),
+            language: language(form, prompt, &suggested, &edits),
             model,
             model_version,
             streamed: false,
-            has_text: answer.has_text(),
+            has_text: if form == Form::Edit { suggested.count > 0 } else { answer.has_text() },
             finish_reason: answer.finish_reason.clone(),
             tokens: tokens(prompt, answer),
-            nano_aiu: None,
-            edits: Edits::default(),
-            quotas: Vec::new(),
+            nano_aiu: answer.nano_aiu,
+            edits: edits.amount,
+            quotas: head.response.as_ref().map(|response| quota::of_headers(&response.headers)).unwrap_or_default(),
             generations: suggested.count,
             lines_suggested: suggested.lines,
             characters_suggested: suggested.characters,
@@ -199,12 +205,34 @@ fn initiator(head: &Head) -> Option<Initiator> {
     }
 }
 
-fn outcome(head: &Head) -> Outcome {
+/// How an exchange came out. A WebSocket's answer goes with the 101 of its upgrade; an answer may fail after its status.
+fn outcome(head: &Head, endpoint: Option<Endpoint>, answer: &Answer) -> Outcome {
+    let is_upgrade = endpoint == Some(Endpoint::ResponsesWebSocket);
+    let succeeded = head.status().is_some_and(|status| (200..300).contains(&status) || (is_upgrade && status == 101));
     match head.ending {
         Ending::Canceled => Outcome::Canceled,
-        Ending::Completed if head.status().is_some_and(|status| (200..300).contains(&status)) => Outcome::Completed,
+        Ending::Completed if succeeded && !answer.failed => Outcome::Completed,
         Ending::Completed | Ending::UpstreamFailed => Outcome::Failed,
     }
+}
+
+/// Next-edit suggestions are chat requests for one of their models on a host of completions: nothing else tells them (language
+/// server 1.539.0, seen live).
+fn form(endpoint: Option<Endpoint>, authority: &str, prompt: &Prompt) -> Form {
+    let is_next_edit = || {
+        let model = prompt.model.as_deref().unwrap_or_default();
+        endpoint::is_completions_host(authority) && model.to_ascii_lowercase().contains("nes")
+    };
+    match endpoint {
+        Some(Endpoint::Completions) => Form::Code,
+        Some(Endpoint::Chat) if is_next_edit() => Form::Edit,
+        _ => Form::Markdown,
+    }
+}
+
+fn language(form: Form, prompt: &Prompt, suggested: &Suggestions, edits: &FileEdits) -> Option<String> {
+    let edited = prompt.edited_language.filter(|_| form == Form::Edit).or(edits.language);
+    prompt.language.clone().or_else(|| suggested.language.clone()).or_else(|| edited.map(str::to_owned))
 }
 
 /// The model and its date: as the answer resolved it, else as asked for, else the URL's engine.
@@ -220,4 +248,135 @@ fn tokens(prompt: &Prompt, answer: &Answer) -> Tokens {
         return Tokens { input: prompt.tokens, ..Tokens::default() };
     }
     answer.tokens
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::copilot::{sample, understand};
+    use crate::exchange::Exchange;
+
+    const CAPI: &str = "https://api.business.githubcopilot.com";
+    const PROXY: &str = "https://proxy.business.githubcopilot.com";
+
+    fn facts(exchange: &Exchange) -> Facts {
+        understand(exchange, 1 << 20).facts
+    }
+
+    fn places(facts: &Facts) -> Vec<&str> {
+        facts.unrecognised.iter().map(|unrecognised| unrecognised.place.as_str()).collect()
+    }
+
+    fn on_websocket(answer: &str) -> Exchange {
+        let request = r#"{"type":"response.create","model":"demo-codex","initiator":"user","input":[{"type":"message","role":"user"}]}"#;
+        let mut exchange = sample::at(&format!("{CAPI}/responses"), &[], request, answer);
+        "GET".clone_into(&mut exchange.head.method);
+        exchange.head.response.as_mut().unwrap().status = 101;
+        exchange
+    }
+
+    #[test]
+    fn an_answer_on_a_websocket() {
+        let edit =
+            json!({"type": "function_call", "name": "create", "arguments": r#"{"path":"a.rs","file_text":"x\ny"}"#});
+        let usage = json!({"input_tokens": 30, "output_tokens": 2});
+        let answer = [
+            json!({"type": "response.output_text.delta", "output_index": 0, "delta": "pong"}),
+            json!({"type": "response.output_item.done", "output_index": 1, "item": edit}),
+            json!({"type": "response.completed", "copilot_usage": {"total_nano_aiu": 7},
+                "response": {"model": "demo-codex-2026-01-31", "status": "completed", "usage": usage}}),
+        ];
+        let facts = facts(&on_websocket(&answer.map(|message| message.to_string()).join("\n")));
+        assert_eq!((facts.endpoint, facts.outcome), (Some(Endpoint::ResponsesWebSocket), Outcome::Completed));
+        assert_eq!((facts.status, facts.streamed, facts.has_text), (Some(101), true, true));
+        assert_eq!((facts.model.as_deref(), facts.model_version.as_deref()), (Some("demo-codex"), Some("2026-01-31")));
+        assert_eq!((facts.tokens.input, facts.tokens.output, facts.nano_aiu), (Some(30), Some(2), Some(7)));
+        assert_eq!(facts.edits, Edits { files: 1, lines_added: 2, lines_removed: 0 });
+        assert_eq!((facts.language.as_deref(), facts.last_role.as_deref()), (Some("rust"), Some("user")));
+        assert_eq!((facts.problems().len(), places(&facts).len()), (0, 0));
+    }
+
+    #[test]
+    fn an_answer_that_fails_after_its_head_has_failed() {
+        for answer in [r#"{"type":"error","error":{"code":"x"}}"#, r#"{"type":"response.failed","response":{}}"#] {
+            assert_eq!(facts(&on_websocket(answer)).outcome, Outcome::Failed, "{answer}");
+            let streamed = format!("event: x\ndata: {answer}\n\n");
+            let facts = facts(&sample::at(&format!("{CAPI}/responses"), &[], "{}", &streamed));
+            assert_eq!((facts.outcome, facts.status, facts.streamed), (Outcome::Failed, Some(200), true), "{answer}");
+        }
+    }
+
+    #[test]
+    fn a_next_edit_is_a_completion() {
+        let request = |model: &str| {
+            json!({"model": model, "prediction": {}, "messages": [{"role": "user", "content": "current_file_path: a/b.go\n"}]})
+                .to_string()
+        };
+        let answer = sample::stream(&[
+            r#"{"choices":[{"index":0,"delta":{"content":"```\nx := 1\ny"}}]}"#,
+            r#"{"choices":[{"index":0,"delta":{"content":" := 2\n```"},"finish_reason":"stop"}]}"#,
+        ]);
+        let at = |base: &str, model: &str| {
+            facts(&sample::at(&format!("{base}/chat/completions"), &[], &request(model), &answer))
+        };
+        let edit = at(PROXY, "copilot-nes-demo");
+        assert_eq!(
+            (edit.kind, edit.endpoint, edit.feature),
+            (Kind::Completions, Some(Endpoint::Chat), Feature::CodeCompletion)
+        );
+        assert_eq!((edit.generations, edit.lines_suggested, edit.characters_suggested), (1, 2, 13));
+        assert_eq!((edit.language.as_deref(), edit.model.as_deref()), (Some("go"), Some("copilot-nes-demo")));
+        assert_eq!(at("https://copilot-proxy.githubusercontent.com", "NES-demo").kind, Kind::Completions);
+        assert_eq!(at(PROXY, "demo-instant-apply").kind, Kind::Chat);
+        let chat = at(CAPI, "copilot-nes-demo");
+        assert_eq!((chat.kind, chat.language), (Kind::Chat, None));
+    }
+
+    #[test]
+    fn a_next_edit_without_a_change_has_no_text() {
+        let answer = r#"{"choices":[{"message":{"content":"<NO_CHANGE>"},"finish_reason":"stop"}]}"#;
+        let facts =
+            facts(&sample::at(&format!("{PROXY}/chat/completions"), &[], r#"{"model":"copilot-nes-demo"}"#, answer));
+        assert_eq!((facts.has_text, facts.generations, places(&facts).len()), (false, 0, 0));
+    }
+
+    #[test]
+    fn quotas_come_with_the_answers_head() {
+        let mut exchange = sample::chat(&[], "{}", "{}");
+        let field = ("x-quota-snapshot-chat".to_owned(), "ent=-1&rem=100.0".to_owned());
+        exchange.head.response.as_mut().unwrap().headers.push(field);
+        assert_eq!(facts(&exchange).quotas[0].name, "chat");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_by_its_place() {
+        let messages =
+            |request: &str, answer: &str| facts(&sample::at(&format!("{CAPI}/v1/messages"), &[], request, answer));
+        assert_eq!(
+            places(&messages("model=x", r#"{"type":"message","stop_reason":"end_turn"}"#)),
+            ["messages_request"]
+        );
+        assert_eq!(
+            places(&messages("{}", "data: {\"type\":\"message_stop\"}\n\ndata: <oops>\n\n")),
+            ["messages_event"]
+        );
+        assert_eq!(places(&messages("{}", r#"{"wholly":"new"}"#)), ["messages_answer"]);
+        assert_eq!(places(&messages("", "")), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn what_failed_or_is_cut_off_tells_nothing_new() {
+        let mut exchange = sample::at(&format!("{CAPI}/responses"), &[], "<", "<");
+        assert_eq!(places(&facts(&exchange)), ["responses_request", "responses_event"]);
+        exchange.head.response_size.truncated = true;
+        exchange.head.request_size.truncated = true;
+        assert_eq!(places(&facts(&exchange)), Vec::<&str>::new());
+        exchange = sample::at(&format!("{CAPI}/responses"), &[], "<", "<");
+        exchange.head.ending = Ending::Canceled;
+        assert_eq!(places(&facts(&exchange)), Vec::<&str>::new());
+        exchange = sample::at(&format!("{CAPI}/elsewhere"), &[], "<", "<");
+        assert_eq!(places(&facts(&exchange)), Vec::<&str>::new());
+    }
 }

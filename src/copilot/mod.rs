@@ -10,14 +10,17 @@ mod classify;
 mod content;
 mod decode;
 mod editor;
+mod edits;
 mod end;
 mod endpoint;
 mod facts;
 mod feature;
+mod language;
 mod model;
 pub mod observation;
 mod problem;
 mod prompt;
+mod quota;
 #[cfg(test)]
 mod sample;
 pub mod sse;

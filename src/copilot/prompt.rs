@@ -1,42 +1,88 @@
-//! Reads what the rules and the record need of a request's body.
+//! Reads what the rules and the record need of a request's body, of every endpoint: prompts, messages, inputs.
 
 use serde_json::Value;
 
 use super::answer::non_empty;
-use super::suggestion::language_name;
+use super::language;
+
+/// What a next-edit prompt has before the name of the file that is edited (language server 1.539.0, seen live).
+const EDITED_FILE: &str = "current_file_path:";
 
 /// What a request's body says. Whatever is missing or of a wrong type is absent.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Prompt {
-    /// The model asked for (chat; completions name an engine in the URL).
+    /// The model asked for (completions name an engine in the URL).
     pub(super) model: Option<String>,
     /// `extra.language` of completions.
     pub(super) language: Option<String>,
+    /// Language of the file that a next-edit prompt is about.
+    pub(super) edited_language: Option<&'static str>,
     /// `extra.prompt_tokens` of completions: the client's own count.
     pub(super) tokens: Option<u64>,
-    /// Whether there is a `stop` field.
+    /// Whether there is a `stop` field, or `stop_sequences`.
     pub(super) has_stop: bool,
     /// Whether any tools are offered.
     pub(super) has_tools: bool,
-    /// Role of the last message.
+    /// Whether the model must call one certain tool.
+    pub(super) forces_tool: bool,
+    /// Role of the last message; `tool` where it brings what a tool gave.
     pub(super) last_role: Option<String>,
 }
 
 impl Prompt {
     pub(super) fn read(body: &Value) -> Self {
+        let extra = |key| body.get("extra").and_then(|extra| extra.get(key));
+        let tools = body.get("tools").and_then(Value::as_array).map_or(0, Vec::len);
+        let stops = ["stop", "stop_sequences"];
         Self {
             model: non_empty(body.get("model")),
-            language: body.pointer("/extra/language").and_then(Value::as_str).and_then(language_name),
-            tokens: body.pointer("/extra/prompt_tokens").and_then(Value::as_u64),
-            has_stop: body.get("stop").is_some_and(|stop| !stop.is_null()),
-            has_tools: body.get("tools").and_then(Value::as_array).is_some_and(|tools| !tools.is_empty()),
-            last_role: non_empty(last_message(body).and_then(|message| message.get("role"))),
+            language: extra("language").and_then(Value::as_str).and_then(language::named),
+            edited_language: last_message(body).and_then(edited_file).and_then(language::of_path),
+            tokens: extra("prompt_tokens").and_then(Value::as_u64),
+            has_stop: stops.iter().any(|key| body.get(key).is_some_and(|stop| !stop.is_null())),
+            has_tools: tools > 0,
+            forces_tool: body.get("tool_choice").is_some_and(|choice| forces_tool(choice, tools)),
+            last_role: last_role(body),
         }
     }
 }
 
+/// Chat and Messages have `messages`, Responses an `input`.
 fn last_message(body: &Value) -> Option<&Value> {
-    body.get("messages")?.as_array()?.last()
+    ["messages", "input"].iter().find_map(|key| body.get(key)?.as_array())?.last()
+}
+
+/// An `input` that is a mere text is a user's.
+fn last_role(body: &Value) -> Option<String> {
+    match last_message(body) {
+        Some(message) if is_tool_result(message) => Some("tool".to_owned()),
+        Some(message) => non_empty(message.get("role")),
+        None => body.get("input").filter(|input| input.is_string()).map(|_| "user".to_owned()),
+    }
+}
+
+/// Whether a message is what a tool gave: an item `function_call_output` and its kin in Responses, a user's message of nothing
+/// but `tool_result` blocks in Messages. Chat has the role `tool` for it.
+fn is_tool_result(message: &Value) -> bool {
+    let kind = |object: &Value| object.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let blocks = message.get("content").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let brings_results = !blocks.is_empty() && blocks.iter().all(|block| kind(block) == "tool_result");
+    brings_results || kind(message).ends_with("_call_output")
+}
+
+/// Whether a `tool_choice` leaves the model one tool: it names one, as `{"type":"function","function":{"name":".."}}` (chat),
+/// `{"type":"function","name":".."}` (Responses), `{"type":"tool","name":".."}` (Messages), or asks for any where one is offered.
+fn forces_tool(choice: &Value, tools: usize) -> bool {
+    let is_named = |object: &Value| non_empty(object.get("name")).is_some();
+    let word = choice.get("type").unwrap_or(choice);
+    is_named(choice)
+        || ["function", "custom"].iter().any(|kind| choice.get(kind).is_some_and(is_named))
+        || (tools == 1 && (word == "required" || word == "any"))
+}
+
+fn edited_file(message: &Value) -> Option<&str> {
+    let (_, rest) = message.get("content")?.as_str()?.split_once(EDITED_FILE)?;
+    rest.lines().next()
 }
 
 #[cfg(test)]
@@ -72,6 +118,80 @@ mod tests {
         assert_eq!(prompt, expected);
     }
 
+    fn last_role(body: &Value) -> Option<String> {
+        Prompt::read(body).last_role
+    }
+
+    #[test]
+    fn responses_tell_their_last_role() {
+        for (last, role) in [
+            (
+                json!({"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]}),
+                Some("user"),
+            ),
+            (json!({"type": "function_call_output", "call_id": "c", "output": "x"}), Some("tool")),
+            (json!({"type": "custom_tool_call_output", "call_id": "c", "output": "x"}), Some("tool")),
+            (json!({"type": "item_reference"}), None),
+        ] {
+            let first = json!({"role": "developer", "content": "d"});
+            assert_eq!(
+                last_role(&json!({"type": "response.create", "input": [first, last]})).as_deref(),
+                role,
+                "{last}"
+            );
+        }
+        assert_eq!(last_role(&json!({"input": "hi"})).as_deref(), Some("user"));
+        assert_eq!(last_role(&json!({"input": []})), None);
+    }
+
+    #[test]
+    fn messages_tell_what_a_tool_gave_from_what_a_user_said() {
+        let result = json!({"type": "tool_result", "tool_use_id": "t", "content": "x"});
+        let text = json!({"type": "text", "text": "hi"});
+        let role = |content: Value| last_role(&json!({"messages": [{"role": "user", "content": content}]}));
+        assert_eq!(role(json!([result, result])).as_deref(), Some("tool"));
+        assert_eq!(role(json!([result, text])).as_deref(), Some("user"));
+        assert_eq!(role(json!([])).as_deref(), Some("user"));
+        assert_eq!(role(json!("hi")).as_deref(), Some("user"));
+    }
+
+    #[test]
+    fn a_forced_tool_is_one_that_is_named_or_alone() {
+        let forced = |choice: Value, tools: usize| {
+            Prompt::read(&json!({"tool_choice": choice, "tools": vec![json!({}); tools]})).forces_tool
+        };
+        for choice in [
+            json!({"type": "function", "function": {"name": "showSuggestions"}}),
+            json!({"type": "function", "name": "showSuggestions"}),
+            json!({"type": "tool", "name": "showSuggestions"}),
+        ] {
+            assert!(forced(choice, 3));
+        }
+        for choice in [json!("required"), json!({"type": "any"})] {
+            assert!(forced(choice.clone(), 1));
+            assert!(!forced(choice, 2));
+        }
+        for choice in [
+            json!("auto"),
+            json!("none"),
+            json!({"type": "auto"}),
+            json!(null),
+            json!(7),
+            json!({"function": {"name": ""}}),
+        ] {
+            assert!(!forced(choice, 1));
+        }
+    }
+
+    #[test]
+    fn a_next_edit_prompt_names_its_file() {
+        let prompt =
+            |text: &str| Prompt::read(&json!({"messages": [{"role": "user", "content": text}]})).edited_language;
+        assert_eq!(prompt("<|current_file_content|>\ncurrent_file_path: src/calc.py\ndef a():"), Some("python"));
+        assert_eq!(prompt("<|current_file_content|>\ncurrent_file_path: \na.py"), None);
+        assert_eq!(prompt("a.py"), None);
+    }
+
     #[test]
     fn what_is_malformed_is_absent() {
         for odd in [
@@ -81,6 +201,7 @@ mod tests {
             json!({"model": 1, "extra": [], "stop": null, "tools": [], "messages": []}),
             json!({"extra": {"language": 3, "prompt_tokens": -1}, "tools": "x", "messages": [7]}),
             json!({"messages": {"role": "user"}, "extra": {"language": " "}}),
+            json!({"messages": null, "input": {"role": "user"}, "tool_choice": []}),
         ] {
             assert_eq!(Prompt::read(&odd), Prompt::default(), "{odd}");
         }

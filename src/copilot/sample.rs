@@ -10,12 +10,12 @@ const CAPI: &str = "https://api.business.githubcopilot.com/chat/completions";
 
 /// A completions exchange that ended with 200.
 pub(super) fn completion(headers: &[(&str, &str)], request: &str, answer: &str) -> Exchange {
-    exchange(PROXY, headers, request, answer)
+    at(PROXY, headers, request, answer)
 }
 
 /// A chat exchange that ended with 200.
 pub(super) fn chat(headers: &[(&str, &str)], request: &str, answer: &str) -> Exchange {
-    exchange(CAPI, headers, request, answer)
+    at(CAPI, headers, request, answer)
 }
 
 /// A streamed answer of these events.
@@ -23,9 +23,14 @@ pub(super) fn stream(events: &[&str]) -> String {
     events.iter().chain(&["[DONE]"]).map(|event| format!("data: {event}\n\n")).collect()
 }
 
-fn exchange(url: &str, headers: &[(&str, &str)], request: &str, answer: &str) -> Exchange {
+/// An exchange with any URL that ended with 200.
+pub(super) fn at(url: &str, headers: &[(&str, &str)], request: &str, answer: &str) -> Exchange {
     let at = DateTime::UNIX_EPOCH;
-    let kind = if answer.starts_with("data:") { "text/event-stream" } else { "application/json" };
+    let kind = if answer.starts_with("data:") || answer.starts_with("event:") {
+        "text/event-stream"
+    } else {
+        "application/json"
+    };
     Exchange {
         head: Head {
             account: None,

@@ -1,15 +1,27 @@
-//! How much code an answer suggests: the text of completions, and the fenced code blocks of chat.
+//! How much code an answer suggests: the text of completions and next edits, and the fenced code blocks of chat.
 
-use super::answer::Answer;
-use super::vocabulary::Kind;
+use std::collections::BTreeMap;
 
-/// Longest name that is taken for a language.
-const LONGEST_LANGUAGE: usize = 64;
+use super::language;
+
+/// In what form an answer suggests code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Each text is code: ghost text.
+    Code,
+    /// Each text is an edit in the markup of its model: next-edit suggestions.
+    Edit,
+    /// Each text may have fenced code blocks: chat.
+    Markdown,
+}
+
+/// Lines of a next edit that are its model's markup (vscode-copilot-chat, `xtabProvider.ts`).
+const EDIT_TAGS: [&str; 5] = ["<EDIT>", "</EDIT>", "<INSERT>", "</INSERT>", "<NO_CHANGE>"];
 
 /// What an answer suggests.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Suggestions {
-    /// Choices with text (completions) or fenced code blocks (chat): GitHub counts each block as one generation.
+    /// Texts with code (completions, next edits) or fenced code blocks (chat): GitHub counts each block as one generation.
     pub(super) count: u64,
     /// Lines of all of them.
     pub(super) lines: u64,
@@ -20,16 +32,23 @@ pub(super) struct Suggestions {
 }
 
 impl Suggestions {
-    pub(super) fn of(kind: Kind, answer: &Answer) -> Self {
+    /// What is suggested by the texts of an answer.
+    pub(super) fn of(form: Form, texts: &BTreeMap<u64, String>) -> Self {
         let mut suggestions = Self::default();
-        for text in answer.texts.values() {
-            match kind {
-                Kind::Completions if text.trim().is_empty() => {}
-                Kind::Completions => suggestions.add(text),
-                Kind::Chat => suggestions.add_blocks(text),
+        for text in texts.values() {
+            match form {
+                Form::Code => suggestions.add_code(text),
+                Form::Edit => suggestions.add_code(&without_markup(text)),
+                Form::Markdown => suggestions.add_blocks(text),
             }
         }
         suggestions
+    }
+
+    fn add_code(&mut self, code: &str) {
+        if !code.trim().is_empty() {
+            self.add(code);
+        }
     }
 
     fn add(&mut self, code: &str) {
@@ -67,6 +86,15 @@ impl Suggestions {
     }
 }
 
+/// A next edit without its fences and tags.
+fn without_markup(text: &str) -> String {
+    let is_markup = |line: &str| {
+        let line = line.trim();
+        line.starts_with("```") || EDIT_TAGS.contains(&line) || (line.starts_with("<|") && line.ends_with("|>"))
+    };
+    text.lines().filter(|line| !is_markup(line)).collect::<Vec<_>>().join("\n")
+}
+
 /// The line that opens a code block (`CommonMark` 0.31 section 4.5). Any indentation will do, since blocks also stand in
 /// list items.
 struct Fence<'a> {
@@ -92,59 +120,59 @@ impl<'a> Fence<'a> {
     /// The first word of the info string: `python` of `python title="a.py"` and of `python:src/a.py`.
     fn language(&self) -> Option<String> {
         let is_separator = |letter: char| letter.is_whitespace() || ",:={}".contains(letter);
-        self.info.split(is_separator).find(|word| !word.is_empty()).and_then(language_name)
+        self.info.split(is_separator).find(|word| !word.is_empty()).and_then(language::named)
     }
-}
-
-/// A language's name in lower case; none where it says nothing or is too long for a name.
-pub(super) fn language_name(text: &str) -> Option<String> {
-    let name = text.trim().to_lowercase();
-    (!name.is_empty() && name.len() <= LONGEST_LANGUAGE).then_some(name)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
-    fn of(kind: Kind, texts: &[&str]) -> (u64, u64, u64, Option<String>) {
+    fn of(form: Form, texts: &[&str]) -> (u64, u64, u64, Option<String>) {
         let texts: BTreeMap<_, _> = (0..).zip(texts.iter().map(|text| (*text).to_owned())).collect();
-        let found = Suggestions::of(kind, &Answer { texts, ..Answer::default() });
+        let found = Suggestions::of(form, &texts);
         (found.count, found.lines, found.characters, found.language)
     }
 
     #[test]
     fn completions_count_their_text() {
-        assert_eq!(of(Kind::Completions, &["\treturn w * h"]), (1, 1, 13, None));
-        assert_eq!(of(Kind::Completions, &["a\nbé\n", " ", "c"]), (2, 3, 6, None));
-        assert_eq!(of(Kind::Completions, &[]), (0, 0, 0, None));
+        assert_eq!(of(Form::Code, &["\treturn w * h"]), (1, 1, 13, None));
+        assert_eq!(of(Form::Code, &["a\nbé\n", " ", "c"]), (2, 3, 6, None));
+        assert_eq!(of(Form::Code, &[]), (0, 0, 0, None));
+    }
+
+    #[test]
+    fn next_edits_count_without_their_markup() {
+        assert_eq!(of(Form::Edit, &["```\n<EDIT>\nfn a() {\n}\n</EDIT>\n```"]), (1, 2, 10, None));
+        assert_eq!(of(Form::Edit, &["<|code_to_edit|>\nlet a = 1;\n<|/code_to_edit|>"]), (1, 1, 10, None));
+        assert_eq!(of(Form::Edit, &["<NO_CHANGE>\n"]), (0, 0, 0, None));
+        assert_eq!(of(Form::Edit, &["a\n\nb"]), (1, 3, 4, None));
     }
 
     #[test]
     fn chat_counts_its_code_blocks() {
         let text = "Try:\n```\nplain\n```\nor\n~~~ Rust ignore\nfn a() {\n}\n~~~\ndone";
-        assert_eq!(of(Kind::Chat, &[text]), (2, 3, 15, Some("rust".into())));
-        assert_eq!(of(Kind::Chat, &["no code, only `ticks` and ```ticks```"]), (0, 0, 0, None));
+        assert_eq!(of(Form::Markdown, &[text]), (2, 3, 15, Some("rust".into())));
+        assert_eq!(of(Form::Markdown, &["no code, only `ticks` and ```ticks```"]), (0, 0, 0, None));
     }
 
     #[test]
     fn a_block_ends_at_its_own_fence_alone() {
-        assert_eq!(of(Kind::Chat, &["````md\n```js\nx\n```\n````\nafter"]), (1, 3, 11, Some("md".into())));
-        assert_eq!(of(Kind::Chat, &["```py\n~~~\n``\n``` no\n```"]), (1, 3, 13, Some("py".into())));
+        assert_eq!(of(Form::Markdown, &["````md\n```js\nx\n```\n````\nafter"]), (1, 3, 11, Some("md".into())));
+        assert_eq!(of(Form::Markdown, &["```py\n~~~\n``\n``` no\n```"]), (1, 3, 13, Some("py".into())));
     }
 
     #[test]
     fn a_block_that_is_cut_off_counts() {
-        assert_eq!(of(Kind::Chat, &["1. so\n   ```c++\n   int x;"]), (1, 1, 9, Some("c++".into())));
-        assert_eq!(of(Kind::Chat, &["```go"]), (1, 0, 0, Some("go".into())));
+        assert_eq!(of(Form::Markdown, &["1. so\n   ```c++\n   int x;"]), (1, 1, 9, Some("c++".into())));
+        assert_eq!(of(Form::Markdown, &["```go"]), (1, 0, 0, Some("go".into())));
     }
 
     #[test]
     fn info_strings_name_a_language_in_several_ways() {
         for info in ["python", " Python title=a", "python:src/a.py", "{python}", "python,linenos"] {
-            assert_eq!(of(Kind::Chat, &[&format!("```{info}\n```")]).3.as_deref(), Some("python"), "{info}");
+            assert_eq!(of(Form::Markdown, &[&format!("```{info}\n```")]).3.as_deref(), Some("python"), "{info}");
         }
-        assert_eq!(of(Kind::Chat, &[&format!("```{}\n```", "x".repeat(65))]).3, None);
+        assert_eq!(of(Form::Markdown, &[&format!("```{}\n```", "x".repeat(65))]).3, None);
     }
 }

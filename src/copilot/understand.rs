@@ -7,9 +7,12 @@ use serde_json::Value;
 use super::answer::Answer;
 use super::content;
 use super::decode::decode;
+use super::endpoint::Endpoint;
 use super::facts::Facts;
 use super::problem::Problem;
 use super::prompt::Prompt;
+use super::unrecognised::Unrecognised;
+use super::vocabulary::Outcome;
 use crate::exchange::{BodySize, Exchange, redact};
 
 /// What an exchange turned out to be.
@@ -35,19 +38,47 @@ pub fn understand(exchange: &Exchange, decode_limit: usize) -> Understanding {
     let (response, mut response_problems) =
         plain(&exchange.response_body, head.response_size, response_headers, decode_limit);
 
+    let endpoint = Endpoint::of(head);
     let (mut request_content, problem) = content::request(&request);
     request_problems.extend(problem);
-    let mut response_content = content::answer(&response, head.response_header("content-type"));
-    response_problems.extend(response_content.problem);
+    let mut answered = match endpoint {
+        Some(Endpoint::ResponsesWebSocket) => content::messages(&response),
+        _ => content::answer(&response, head.response_header("content-type")),
+    };
+    response_problems.extend(answered.problem);
     mask_escaped(&request, std::slice::from_mut(&mut request_content));
-    mask_escaped(&response, &mut response_content.values);
+    mask_escaped(&response, &mut answered.values);
 
-    let facts = Facts::gather(head, &Prompt::read(&request_content), &Answer::read(&response_content.values));
-    Understanding {
-        request_content,
-        facts: Facts { streamed: response_content.streamed, request_problems, response_problems, ..facts },
-        response_content: response_content.values,
+    let answer = Answer::read(&answered.values);
+    let facts = Facts::gather(head, &Prompt::read(&request_content), &answer);
+    let facts = Facts { streamed: answered.streamed, request_problems, response_problems, ..facts };
+    let unrecognised = unrecognised(&facts, &answer, &request, &response, answered.unread.as_deref());
+    Understanding { request_content, facts: Facts { unrecognised, ..facts }, response_content: answered.values }
+}
+
+/// What of a known endpoint's exchange could not be read at all. One that failed or broke off tells nothing about the
+/// interface, nor does a body that is known to be cut or coded.
+fn unrecognised(
+    facts: &Facts,
+    answer: &Answer,
+    request: &[u8],
+    response: &[u8],
+    unread: Option<&[u8]>,
+) -> Vec<Unrecognised> {
+    let Some(endpoint) = facts.endpoint.filter(|_| facts.outcome == Outcome::Completed) else { return Vec::new() };
+    let found = |part: &str, body: &[u8]| Unrecognised::of(&format!("{}_{part}", endpoint.as_str()), body);
+    let is_whole = |problems: &[Problem]| problems.iter().all(|problem| *problem == Problem::NotJson);
+    let mut all = Vec::new();
+    if facts.request_problems == [Problem::NotJson] {
+        all.push(found("request", request));
     }
+    match unread {
+        _ if !is_whole(&facts.response_problems) => {}
+        Some(unread) => all.push(found("event", unread)),
+        None if response.is_empty() || answer.is_recognised() => {}
+        None => all.push(found("answer", response)),
+    }
+    all
 }
 
 /// Masks secrets that only show once JSON's escapes are undone: some encoders write `tid\u003d` for `tid=`, or `\/` for `/`.

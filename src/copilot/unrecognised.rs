@@ -10,3 +10,11 @@ pub struct Unrecognised {
     /// Its shape: names and structure, with every text of prompts, answers and code masked, cut to some kilobytes.
     pub sample: String,
 }
+
+impl Unrecognised {
+    /// Of a body found at a place.
+    #[must_use]
+    pub fn of(place: &str, body: &[u8]) -> Self {
+        Self { place: place.to_owned(), sample: format!("{} bytes", body.len()) }
+    }
+}
