@@ -28,10 +28,14 @@ pub enum Ide {
     Others,
 }
 
-/// Beginnings of lower-case product names; the first that fits decides.
+/// Beginnings of `Editor-Version` in lower case; the first that fits decides.
+///
+/// VS Code's forks and its insiders' edition name `vscode` first. Visual Studio sends `VS/17.12.0` (2022) and
+/// `VS/VisualStudio.18.Preview/18.8.11904.113` (third-party knowledge), every JetBrains IDE `JetBrains-` and its two letters.
 const PRODUCTS: &[(&str, Ide)] = &[
     ("vscode", Ide::Vscode),
     ("visualstudio", Ide::VisualStudio),
+    ("vs/", Ide::VisualStudio),
     ("jetbrains", Ide::Intellij),
     ("intellij", Ide::Intellij),
     ("eclipse", Ide::Eclipse),
@@ -66,8 +70,8 @@ impl Ide {
         if is_cli(editor_version) {
             return None;
         }
-        let product = editor_version.split('/').next()?.to_ascii_lowercase();
-        let known = PRODUCTS.iter().find(|(start, _)| product.starts_with(start));
+        let editor_version = editor_version.to_ascii_lowercase();
+        let known = PRODUCTS.iter().find(|(start, _)| editor_version.starts_with(start));
         Some(known.map_or(Self::Others, |(_, ide)| *ide))
     }
 }
@@ -91,16 +95,23 @@ mod tests {
         let editors = [
             ("vscode/1.96.2", "vscode"),
             ("vscode-insiders/1.120.0", "vscode"),
+            ("VSCode/1.96.2", "vscode"),
             ("VisualStudio/17.12", "visualstudio"),
+            ("VS/17.12.35527", "visualstudio"),
+            ("VS/VisualStudio.18.Preview/18.8.11904.113", "visualstudio"),
+            ("JetBrains-RD/2026.1", "intellij"),
             ("JetBrains-PC/243.22562.220", "intellij"),
             ("JetBrains-IC/2026.1", "intellij"),
             ("Eclipse/4.33", "eclipse"),
             ("Xcode/16.2", "xcode"),
             ("Neovim/0.10.2", "neovim"),
             ("vim/9.1", "vim"),
+            ("Vim/9.1.0", "vim"),
             ("Emacs/30.1", "emacs"),
             ("Zed/1.0", "zed"),
             ("Helix/25.1", "others"),
+            ("SSMS/22.0", "others"),
+            ("/1.0", "others"),
         ];
         for (version, name) in editors {
             let ide = Ide::of(version).unwrap();

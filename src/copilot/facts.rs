@@ -1,8 +1,11 @@
 //! All that is known of an exchange beside its texts: what records show, events count, and the classes are decided from.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::action;
 use super::answer::Answer;
+use super::dialogue::Dialogue;
 use super::editor::{self, Ide};
 use super::edits::FileEdits;
 use super::endpoint::{self, Endpoint};
@@ -84,7 +87,7 @@ pub struct Facts {
     /// Whether the request forces the model to call one tool (`tool_choice`).
     #[serde(default)]
     pub forces_tool: bool,
-    /// Role of the request's last message; `tool` where it brings what a tool gave.
+    /// Role of the request's last message; `tool` for a tool's result in every dialect.
     pub last_role: Option<String>,
     /// Lower-case language: of the file (completions and next edits), else of the answer's first code block that names one, else of
     /// the first file that its tool calls edit.
@@ -137,12 +140,14 @@ impl Facts {
     }
 
     /// Gathers the facts from the head and what was read from the bodies. The problems and `streamed` are the caller's.
-    pub(super) fn gather(head: &Head, prompt: &Prompt, answer: &Answer) -> Self {
+    pub(super) fn gather(head: &Head, body: &Value, prompt: &Prompt, answer: &Answer) -> Self {
+        let dialogue = Dialogue::of(body);
         let (authority, path) = endpoint::host_and_path(&head.url).unwrap_or_default();
         let endpoint = Endpoint::of(head);
         let (model, model_version) = model(prompt, answer, path);
         let form = form(endpoint, authority, prompt);
         let kind = if form == Form::Markdown { Kind::Chat } else { Kind::Completions };
+        let feature = Feature::of(kind, head, dialogue);
         let suggested = Suggestions::of(form, &answer.texts);
         let edits = FileEdits::of(answer.calls.values());
         let editor_version = header(head, "editor-version");
@@ -152,7 +157,7 @@ impl Facts {
             host: endpoint::without_port(authority).to_owned(),
             status: head.status(),
             outcome: outcome(head, endpoint, answer),
-            feature: Feature::of(kind, head),
+            feature,
             ide: editor_version.as_deref().and_then(Ide::of),
             editor: editor_version.as_deref().map(editor::label),
             editor_version,
@@ -161,7 +166,7 @@ impl Facts {
             session_id: header(head, "vscode-sessionid").or_else(|| header(head, "x-client-session-id")),
             editor_inferred: false,
             user_agent: header(head, "user-agent"),
-            action: None,
+            action: Some(action::of(kind, endpoint, feature, head, dialogue)),
             request_id: header(head, "x-request-id"),
             interaction_id: header(head, "x-interaction-id"),
             interaction_type: header(head, "x-interaction-type"),
@@ -205,13 +210,11 @@ fn initiator(head: &Head) -> Option<Initiator> {
     }
 }
 
-/// How an exchange came out. A WebSocket's answer goes with the 101 of its upgrade; an answer may fail after its status.
+/// How an exchange came out. An answer may fail after its status.
 fn outcome(head: &Head, endpoint: Option<Endpoint>, answer: &Answer) -> Outcome {
-    let is_upgrade = endpoint == Some(Endpoint::ResponsesWebSocket);
-    let succeeded = head.status().is_some_and(|status| (200..300).contains(&status) || (is_upgrade && status == 101));
     match head.ending {
         Ending::Canceled => Outcome::Canceled,
-        Ending::Completed if succeeded && !answer.failed => Outcome::Completed,
+        Ending::Completed if is_success(head.status(), endpoint) && !answer.failed => Outcome::Completed,
         Ending::Completed | Ending::UpstreamFailed => Outcome::Failed,
     }
 }
@@ -233,6 +236,13 @@ fn form(endpoint: Option<Endpoint>, authority: &str, prompt: &Prompt) -> Form {
 fn language(form: Form, prompt: &Prompt, suggested: &Suggestions, edits: &FileEdits) -> Option<String> {
     let edited = prompt.edited_language.filter(|_| form == Form::Edit).or(edits.language);
     prompt.language.clone().or_else(|| suggested.language.clone()).or_else(|| edited.map(str::to_owned))
+}
+
+/// Whether an answer's status is one of success: 2xx (RFC 9110 section 15.3), or 101 where each message on a WebSocket is an
+/// exchange, whose head is the upgrade's.
+pub(super) fn is_success(status: Option<u16>, endpoint: Option<Endpoint>) -> bool {
+    let upgraded = status == Some(101) && endpoint == Some(Endpoint::ResponsesWebSocket);
+    upgraded || status.is_some_and(|status| (200..300).contains(&status))
 }
 
 /// The model and its date: as the answer resolved it, else as asked for, else the URL's engine.

@@ -1,7 +1,9 @@
-//! Which of GitHub's features an exchange belongs to, from the client's headers.
+//! Which of GitHub's features an exchange belongs to, from the client's headers and the mode it states to the model.
 
 use serde::{Deserialize, Serialize};
 
+use super::action;
+use super::dialogue::Dialogue;
 use super::editor;
 use super::vocabulary::Kind;
 use crate::exchange::Head;
@@ -10,7 +12,7 @@ use crate::exchange::Head;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Feature {
-    /// Ghost text and the completions panel.
+    /// Ghost text, the completions panel and next-edit suggestions.
     CodeCompletion,
     /// Chat in the editor, a notebook or the terminal.
     ChatInline,
@@ -20,19 +22,19 @@ pub enum Feature {
     ChatPanelEditMode,
     /// The chat panel's agent mode.
     ChatPanelAgentMode,
-    /// The chat panel's plan mode, which no header tells.
+    /// The chat panel's plan mode, which a note to the model tells.
     ChatPanelPlanMode,
-    /// A custom agent of the chat panel, which no header tells.
+    /// A custom agent of the chat panel, which a note to the model tells.
     ChatPanelCustomMode,
     /// Chat that does not say its mode.
     ChatPanelUnknownMode,
-    /// An agent's edit of a file.
+    /// An agent's edit of a file: as an exchange's feature, instant apply. Edits by tool calls are counted apart.
     AgentEdit,
     /// The Copilot CLI.
     CopilotCli,
     /// The Copilot app.
     CopilotApp,
-    /// What runs in the background of a chat: titles, summaries, compaction.
+    /// What belongs to no mode: titles and summaries, commit messages, code reviews, other extensions' requests.
     Others,
 }
 
@@ -56,22 +58,47 @@ impl Feature {
         }
     }
 
-    /// The feature that a request's headers tell.
+    /// The feature that a request tells.
     ///
     /// `OpenAI-Intent` is set from the place in the editor that asked (vscode-copilot-chat, `chatMLFetcher.ts`), and
-    /// `X-Interaction-Type` says the same unless the request was made in the background.
-    pub(super) fn of(kind: Kind, head: &Head) -> Self {
-        let interaction = head.request_header("x-interaction-type");
+    /// `X-Interaction-Type` says the same unless the request was made in the background or by a sub-agent. The panel's intents
+    /// are refined by the mode that the client states to the model: the language server (1.539.0, seen live) sends
+    /// `conversation-agent` for its ask mode as well.
+    pub(super) fn of(kind: Kind, head: &Head, dialogue: Dialogue<'_>) -> Self {
         match kind {
             Kind::Completions => Self::CodeCompletion,
-            Kind::Chat if is_cli(head) => Self::CopilotCli,
-            Kind::Chat if interaction.is_some_and(is_background) => Self::Others,
-            Kind::Chat => head
-                .request_header("openai-intent")
-                .and_then(Self::of_intent)
-                .or_else(|| interaction.and_then(Self::of_intent))
-                .unwrap_or(Self::ChatPanelUnknownMode),
+            Kind::Chat => Self::of_client(head).or_else(|| Self::of_work(head, dialogue)).unwrap_or_else(|| {
+                let place = Self::of_place(head).unwrap_or(Self::ChatPanelUnknownMode);
+                if place.is_panel() { Self::of_stated_mode(head, dialogue).unwrap_or(place) } else { place }
+            }),
         }
+    }
+
+    /// Clients that are features of their own. The app's user agent is third-party knowledge; it may use the CLI's engine, so it
+    /// is asked first.
+    fn of_client(head: &Head) -> Option<Self> {
+        if head.request_header("user-agent").is_some_and(|agent| agent.starts_with("github-app/")) {
+            return Some(Self::CopilotApp);
+        }
+        is_cli(head).then_some(Self::CopilotCli)
+    }
+
+    /// Work that belongs to no mode of chat.
+    ///
+    /// Instant apply writes into a file what another exchange proposed (vscode-copilot-chat, `proxyInstantApplyShortEndpoint.ts`).
+    /// GitHub knows no such feature. `agent_edit` is the nearest: like it, a request of this kind edits a file, is never an
+    /// interaction, and makes nobody a user of chat.
+    fn of_work(head: &Head, dialogue: Dialogue<'_>) -> Option<Self> {
+        if dialogue.model().is_some_and(|model| model.contains("instant-apply")) {
+            return Some(Self::AgentEdit);
+        }
+        let is_background = head.request_header("x-interaction-type").is_some_and(is_background);
+        (is_background || action::is_review(head, dialogue)).then_some(Self::Others)
+    }
+
+    fn of_place(head: &Head) -> Option<Self> {
+        let told = ["openai-intent", "x-interaction-type"].into_iter().filter_map(|name| head.request_header(name));
+        told.filter_map(Self::of_intent).next()
     }
 
     fn of_intent(intent: &str) -> Option<Self> {
@@ -84,10 +111,37 @@ impl Feature {
             _ => None,
         }
     }
+
+    /// The panel's mode by its name. A sub-agent states the mode that its parent runs it in, which nobody chose in the panel.
+    fn of_stated_mode(head: &Head, dialogue: Dialogue<'_>) -> Option<Self> {
+        if head.request_header("x-interaction-type") == Some(SUBAGENT) {
+            return None;
+        }
+        Some(match dialogue.mode()?.to_ascii_lowercase().as_str() {
+            "ask" => Self::ChatPanelAskMode,
+            "edit" => Self::ChatPanelEditMode,
+            "agent" => Self::ChatPanelAgentMode,
+            "plan" => Self::ChatPanelPlanMode,
+            _ => Self::ChatPanelCustomMode,
+        })
+    }
+
+    fn is_panel(self) -> bool {
+        !matches!(self, Self::ChatInline | Self::Others)
+    }
 }
 
+/// `X-Interaction-Type` of what an agent's own agent asks.
+pub(super) const SUBAGENT: &str = "conversation-subagent";
+/// `X-Interaction-Type` of what an editor asks on its own account: titles, branch names, progress messages.
+pub(super) const BACKGROUND: &str = "conversation-background";
+/// `X-Interaction-Type` of a summary that makes room in a long conversation.
+pub(super) const COMPACTION: &str = "conversation-compaction";
+/// Intent of what belongs to no place of chat.
+pub(super) const OTHER: &str = "conversation-other";
+
 fn is_background(interaction: &str) -> bool {
-    matches!(interaction, "conversation-background" | "conversation-other" | "conversation-compaction")
+    matches!(interaction, BACKGROUND | OTHER | COMPACTION)
 }
 
 fn is_cli(head: &Head) -> bool {
@@ -97,17 +151,25 @@ fn is_cli(head: &Head) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::copilot::sample;
 
     fn chat(headers: &[(&str, &str)]) -> &'static str {
-        Feature::of(Kind::Chat, &sample::chat(headers, "{}", "").head).as_str()
+        feature(headers, &json!({}))
+    }
+
+    fn feature(headers: &[(&str, &str)], body: &Value) -> &'static str {
+        Feature::of(Kind::Chat, &sample::chat(headers, "", "").head, Dialogue::of(body)).as_str()
     }
 
     #[test]
     fn completions_are_one_feature() {
-        let exchange = sample::completion(&[("openai-intent", "copilot-panel")], "{}", "");
-        assert_eq!(Feature::of(Kind::Completions, &exchange.head), Feature::CodeCompletion);
+        for intent in ["copilot-panel", "copilot-ghost", "conversation-other"] {
+            let head = sample::completion(&[("openai-intent", intent)], "", "").head;
+            assert_eq!(Feature::of(Kind::Completions, &head, Dialogue::of(&Value::Null)), Feature::CodeCompletion);
+        }
     }
 
     #[test]
@@ -142,6 +204,43 @@ mod tests {
         let agent = ("openai-intent", "conversation-agent");
         assert_eq!(chat(&[agent, ("copilot-integration-id", "copilot-developer-cli")]), "copilot_cli");
         assert_eq!(chat(&[agent, ("editor-version", "copilot/1.0.102")]), "copilot_cli");
+        assert_eq!(
+            chat(&[("x-interaction-type", "conversation-user"), ("editor-version", "copilot/1.0.102")]),
+            "copilot_cli"
+        );
+        let app = ("user-agent", "github-app/0.2.6");
+        assert_eq!(chat(&[agent, app, ("copilot-integration-id", "copilot-developer-cli")]), "copilot_app");
+    }
+
+    #[test]
+    fn a_stated_mode_refines_the_panels_intent() {
+        let stated = |intent: &str, interaction: &str, mode: &str| {
+            let note = format!("<modeInstructions>\nYou are currently running in \"{mode}\" mode. Be so.");
+            let body = json!({"messages": [{"role": "user", "content": note}, {"role": "user", "content": "hi"}]});
+            feature(&[("openai-intent", intent), ("x-interaction-type", interaction)], &body)
+        };
+        for (mode, expected) in [
+            ("Ask", "chat_panel_ask_mode"),
+            ("Edit", "chat_panel_edit_mode"),
+            ("Agent", "chat_panel_agent_mode"),
+            ("Plan", "chat_panel_plan_mode"),
+            ("Reviewer of mine", "chat_panel_custom_mode"),
+        ] {
+            for intent in ["conversation-agent", "conversation-panel", "conversation-edits", "messages-proxy"] {
+                assert_eq!(stated(intent, "conversation-panel", mode), expected, "{intent} {mode}");
+            }
+            assert_eq!(stated("conversation-inline", "conversation-inline", mode), "chat_inline");
+            assert_eq!(stated("conversation-agent", "conversation-background", mode), "others");
+        }
+        assert_eq!(stated("conversation-agent", "conversation-subagent", "Explore"), "chat_panel_agent_mode");
+    }
+
+    #[test]
+    fn work_of_no_mode_is_told_apart() {
+        let agent = ("openai-intent", "conversation-agent");
+        assert_eq!(feature(&[agent], &json!({"model": "demo-instant-apply-short"})), "agent_edit");
+        assert_eq!(chat(&[("x-copilot-code-review-mode", "ide")]), "others");
+        assert_eq!(chat(&[("openai-intent", "conversation-other"), ("x-initiator", "user")]), "others");
     }
 
     #[test]

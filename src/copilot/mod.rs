@@ -5,10 +5,12 @@
 //!
 //! A further endpoint starts in `endpoint.rs`; how its answers are read goes beside `answer.rs`.
 
+mod action;
 mod answer;
 mod classify;
 mod content;
 mod decode;
+mod dialogue;
 mod editor;
 mod edits;
 mod end;

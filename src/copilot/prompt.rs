@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::answer::non_empty;
+use super::dialogue::Dialogue;
 use super::language;
 
 /// What a next-edit prompt has before the name of the file that is edited (language server 1.539.0, seen live).
@@ -31,57 +32,25 @@ pub(super) struct Prompt {
 
 impl Prompt {
     pub(super) fn read(body: &Value) -> Self {
+        let dialogue = Dialogue::of(body);
         let extra = |key| body.get("extra").and_then(|extra| extra.get(key));
         let tools = body.get("tools").and_then(Value::as_array).map_or(0, Vec::len);
         let stops = ["stop", "stop_sequences"];
         Self {
             model: non_empty(body.get("model")),
             language: extra("language").and_then(Value::as_str).and_then(language::named),
-            edited_language: last_message(body).and_then(edited_file).and_then(language::of_path),
+            edited_language: edited_file(dialogue).and_then(language::of_path),
             tokens: extra("prompt_tokens").and_then(Value::as_u64),
             has_stop: stops.iter().any(|key| body.get(key).is_some_and(|stop| !stop.is_null())),
             has_tools: tools > 0,
-            forces_tool: body.get("tool_choice").is_some_and(|choice| forces_tool(choice, tools)),
-            last_role: last_role(body),
+            forces_tool: dialogue.forces_tool(),
+            last_role: dialogue.last_role(),
         }
     }
 }
 
-/// Chat and Messages have `messages`, Responses an `input`.
-fn last_message(body: &Value) -> Option<&Value> {
-    ["messages", "input"].iter().find_map(|key| body.get(key)?.as_array())?.last()
-}
-
-/// An `input` that is a mere text is a user's.
-fn last_role(body: &Value) -> Option<String> {
-    match last_message(body) {
-        Some(message) if is_tool_result(message) => Some("tool".to_owned()),
-        Some(message) => non_empty(message.get("role")),
-        None => body.get("input").filter(|input| input.is_string()).map(|_| "user".to_owned()),
-    }
-}
-
-/// Whether a message is what a tool gave: an item `function_call_output` and its kin in Responses, a user's message of nothing
-/// but `tool_result` blocks in Messages. Chat has the role `tool` for it.
-fn is_tool_result(message: &Value) -> bool {
-    let kind = |object: &Value| object.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let blocks = message.get("content").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let brings_results = !blocks.is_empty() && blocks.iter().all(|block| kind(block) == "tool_result");
-    brings_results || kind(message).ends_with("_call_output")
-}
-
-/// Whether a `tool_choice` leaves the model one tool: it names one, as `{"type":"function","function":{"name":".."}}` (chat),
-/// `{"type":"function","name":".."}` (Responses), `{"type":"tool","name":".."}` (Messages), or asks for any where one is offered.
-fn forces_tool(choice: &Value, tools: usize) -> bool {
-    let is_named = |object: &Value| non_empty(object.get("name")).is_some();
-    let word = choice.get("type").unwrap_or(choice);
-    is_named(choice)
-        || ["function", "custom"].iter().any(|kind| choice.get(kind).is_some_and(is_named))
-        || (tools == 1 && (word == "required" || word == "any"))
-}
-
-fn edited_file(message: &Value) -> Option<&str> {
-    let (_, rest) = message.get("content")?.as_str()?.split_once(EDITED_FILE)?;
+fn edited_file(dialogue: Dialogue<'_>) -> Option<&str> {
+    let (_, rest) = dialogue.last_of_user().find_map(|text| text.split_once(EDITED_FILE))?;
     rest.lines().next()
 }
 

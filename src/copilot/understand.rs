@@ -50,7 +50,7 @@ pub fn understand(exchange: &Exchange, decode_limit: usize) -> Understanding {
     mask_escaped(&response, &mut answered.values);
 
     let answer = Answer::read(&answered.values);
-    let facts = Facts::gather(head, &Prompt::read(&request_content), &answer);
+    let facts = Facts::gather(head, &request_content, &Prompt::read(&request_content), &answer);
     let facts = Facts { streamed: answered.streamed, request_problems, response_problems, ..facts };
     let unrecognised = unrecognised(&facts, &answer, &request, &response, answered.unread.as_deref());
     Understanding { request_content, facts: Facts { unrecognised, ..facts }, response_content: answered.values }
@@ -194,7 +194,7 @@ mod tests {
             session_id: Some("s-01".into()),
             editor_inferred: false,
             user_agent: None,
-            action: None,
+            action: Some("completions".into()),
             request_id: Some("11111111-aaaa-4aaa-8aaa-000000000001".into()),
             interaction_id: None,
             interaction_type: None,
