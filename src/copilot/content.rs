@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
+use super::escapes;
 use super::problem::Problem;
 use super::sse;
 
@@ -84,7 +85,12 @@ fn parsed(part: &[u8]) -> (&[u8], Option<Value>) {
 /// JSON, else text, else base64. What nests too deep and numbers out of range are no JSON here.
 fn value(bytes: &[u8], parsed: Option<Value>) -> (Value, Option<Problem>) {
     match parsed {
-        Some(value) if is_within(DEEPEST, &value) => (value, None),
+        Some(mut value) if is_within(DEEPEST, &value) => {
+            if escapes::may_hide_a_secret(bytes) {
+                escapes::mask(&mut value);
+            }
+            (value, None)
+        }
         _ => (text(bytes), Some(Problem::NotJson)),
     }
 }

@@ -203,7 +203,9 @@ mod tests {
                 (b"", b"") if line.is_empty() => return std::mem::take(&mut last) == Some(true),
                 (b"data", b"[DONE]") => return true,
                 (b"event", name) => last = Some(LAST.contains(&name)),
-                (b"data", json) if last.is_none() => last = Some(json.starts_with(br#"{"type":"error"}"#)),
+                (b"data", json) if last.is_none() => {
+                    last = Some(json.trim_ascii_start().starts_with(br#"{"type":"error"}"#))
+                }
                 _ => {}
             }
             false

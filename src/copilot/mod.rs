@@ -15,6 +15,7 @@ mod editor;
 mod edits;
 mod end;
 mod endpoint;
+mod escapes;
 mod facts;
 mod feature;
 mod language;

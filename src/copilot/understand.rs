@@ -1,6 +1,5 @@
 //! From an exchange's bytes to its content and facts: decode, redact, parse, gather.
 
-use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -39,15 +38,13 @@ pub fn understand(exchange: &Exchange, decode_limit: usize) -> Understanding {
         plain(&exchange.response_body, head.response_size, response_headers, decode_limit);
 
     let endpoint = Endpoint::of(head);
-    let (mut request_content, problem) = content::request(&request);
+    let (request_content, problem) = content::request(&request);
     request_problems.extend(problem);
-    let mut answered = match endpoint {
+    let answered = match endpoint {
         Some(Endpoint::ResponsesWebSocket) => content::messages(&response),
         _ => content::answer(&response, head.response_header("content-type")),
     };
     response_problems.extend(answered.problem);
-    mask_escaped(&request, std::slice::from_mut(&mut request_content));
-    mask_escaped(&response, &mut answered.values);
 
     let answer = Answer::read(&answered.values);
     let facts = Facts::gather(head, &request_content, &Prompt::read(&request_content), &answer);
@@ -79,23 +76,6 @@ fn unrecognised(
         None => all.push(found("answer", response)),
     }
     all
-}
-
-/// Masks secrets that only show once JSON's escapes are undone: some encoders write `tid\u003d` for `tid=`, or `\/` for `/`.
-fn mask_escaped(body: &[u8], values: &mut [Value]) {
-    let escapes: [&[u8]; 2] = [b"\\u00", b"\\/"];
-    if escapes.iter().any(|escape| memmem::find(body, escape).is_some()) {
-        values.iter_mut().for_each(mask);
-    }
-}
-
-fn mask(value: &mut Value) {
-    match value {
-        Value::String(text) => redact::text(text),
-        Value::Array(items) => items.iter_mut().for_each(mask),
-        Value::Object(fields) => fields.values_mut().for_each(mask),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
 }
 
 /// A body without its content coding and its secrets, and what was wrong with it.
