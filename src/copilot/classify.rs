@@ -1,12 +1,20 @@
 //! What an exchange counts as: a person's turn, an agent's step, or noise.
 //!
-//! The class is decided once, in the recorder, and kept with the record and the event; nothing downstream asks again. The
-//! rules with which the legacy add-on left requests out are marked so.
+//! The class is decided in the recorder, and kept with the record and the event; nothing downstream asks again. Each rule
+//! says what it holds for and where that was observed: *seen live* is a real client through a local proxy (the language server
+//! 1.539.0 that JetBrains, Xcode, Eclipse and Vim plug-ins embed, the CLI 1.0.102), *vscode-copilot-chat* its public source, and
+//! *legacy add-on* the rules with which that one left requests out.
 
-use serde::{Deserialize, Serialize};
+mod reason;
+#[cfg(test)]
+mod tests;
 
+pub use self::reason::Reason;
+use super::action;
+use super::dialogue;
 use super::editor::Ide;
-use super::facts::{Facts, Initiator};
+use super::facts::{Facts, Initiator, is_success};
+use super::feature::{BACKGROUND, COMPACTION, Feature, OTHER, SUBAGENT};
 use super::vocabulary::{Class, Kind, Outcome};
 
 /// A class and, unless it is a turn, the reason for it.
@@ -16,298 +24,209 @@ pub struct Verdict {
     pub class: Class,
     /// Why it is no turn.
     pub reason: Option<Reason>,
+    /// Whether it is a turn as soon as telemetry says that it was shown: a completion with text that came ahead of need, or
+    /// whose answer has no end.
+    pub awaits_display: bool,
 }
 
-/// Why an exchange is no turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// Noise: the answer's status is not 2xx, or there was no answer.
-    Status,
-    /// Noise: an earlier attempt of the same request succeeded.
-    Repeat,
-    /// Noise: the client went away before the end.
-    Canceled,
-    /// Noise: the upstream broke off before the end.
-    BrokenOff,
-    /// Step: a JetBrains agent's follow-up with tools.
-    AgentTools,
-    /// Step: any other chat request that an agent began.
-    AgentInitiated,
-    /// Noise: a completion fetched ahead of need.
-    Speculative,
-    /// Noise: a completion without text.
-    EmptyCompletion,
-    /// Noise: a VS Code chat request with a `stop` field.
-    StopField,
-    /// Noise: a JetBrains chat request whose last message is not the user's.
-    LastMessageNotUser,
+/// What earlier exchanges and telemetry say of an exchange.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct History {
+    /// An earlier exchange of the same user with the same `X-Request-Id` ended with 2xx.
+    pub repeat_of_success: bool,
+    /// An earlier chat turn of the same user has the same `X-Interaction-Id`.
+    pub same_turn: bool,
+    /// Telemetry said that a suggestion of this request was shown.
+    pub shown: bool,
 }
 
-impl Reason {
-    /// All there are.
-    pub const ALL: [Self; 10] = [
-        Self::Status,
-        Self::Repeat,
-        Self::Canceled,
-        Self::BrokenOff,
-        Self::AgentTools,
-        Self::AgentInitiated,
-        Self::Speculative,
-        Self::EmptyCompletion,
-        Self::StopField,
-        Self::LastMessageNotUser,
-    ];
+type Rule = fn(&Facts, History) -> Option<Reason>;
 
-    /// The code in records, events and metrics.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Status => "status",
-            Self::Repeat => "repeat",
-            Self::Canceled => "canceled",
-            Self::BrokenOff => "broken_off",
-            Self::AgentTools => "agent_tools",
-            Self::AgentInitiated => "agent_initiated",
-            Self::Speculative => "speculative",
-            Self::EmptyCompletion => "empty_completion",
-            Self::StopField => "stop_field",
-            Self::LastMessageNotUser => "last_message_not_user",
-        }
-    }
-
-    /// The class of an exchange with this reason.
-    #[must_use]
-    pub fn class(self) -> Class {
-        match self {
-            Self::AgentTools | Self::AgentInitiated => Class::Step,
-            _ => Class::Noise,
-        }
-    }
-}
-
-type Rule = fn(&Facts) -> Option<Reason>;
-
-/// The rules after `status` and `repeat`, in order; the first that holds decides.
+/// The rules in order; the first that holds decides. A helper's request says `agent` or, from the language server, `user` like
+/// its turn, so what it is for goes before who began it.
 const RULES: &[Rule] = &[
+    status,
+    repeat,
     canceled,
     broken_off,
+    background,
+    compaction,
+    other,
+    forced_tool,
+    subagent,
+    instant_apply,
     agent_tools,
     agent_initiated,
+    tool_results,
+    same_turn,
     speculative,
     empty_completion,
     stop_field,
     last_message_not_user,
 ];
 
-/// Decides an exchange's class. `repeat_of_success` says that an earlier exchange of the same user with the same
-/// `X-Request-Id` ended with 2xx.
+/// Decides an exchange's class.
+///
+/// A person's prompt gives one turn, whatever requests the client makes of it: the first that is none of a helper's; the rest
+/// are steps and noise.
 #[must_use]
-pub fn classify(facts: &Facts, repeat_of_success: bool) -> Verdict {
-    let repeat = repeat_of_success.then_some(Reason::Repeat);
-    let reason = status(facts).or(repeat).or_else(|| RULES.iter().find_map(|rule| rule(facts)));
-    Verdict { class: reason.map_or(Class::Turn, Reason::class), reason }
+pub fn classify(facts: &Facts, history: History) -> Verdict {
+    let reason = RULES.iter().find_map(|rule| rule(facts, history));
+    let is_unfinished =
+        matches!(reason, Some(Reason::Canceled | Reason::BrokenOff | Reason::Speculative)) && is_completion(facts);
+    let awaits_display = is_unfinished && facts.has_text;
+    Verdict { class: reason.map_or(Class::Turn, Reason::class), reason, awaits_display }
 }
 
-/// Refusals and failures are no use of Copilot. Source: HTTP alone (RFC 9110 section 15.3).
-fn status(facts: &Facts) -> Option<Reason> {
-    let succeeded = facts.status.is_some_and(|status| (200..300).contains(&status));
-    (!succeeded).then_some(Reason::Status)
+/// Refusals and failures are no use of Copilot. Source: HTTP alone.
+fn status(facts: &Facts, _: History) -> Option<Reason> {
+    (!is_success(facts.status, facts.endpoint)).then_some(Reason::Status)
 }
 
-/// A completion that the client cancelled came too late to be shown. A chat that had brought text was read, so it goes on
-/// to the other rules. Source: the ending that the proxy saw.
-fn canceled(facts: &Facts) -> Option<Reason> {
-    (facts.outcome == Outcome::Canceled && !is_read_chat(facts)).then_some(Reason::Canceled)
+/// Clients try again after a lost connection, with the same `X-Request-Id`. Source: seen live (language server, after a
+/// refusal), vscode-copilot-chat (`networking.ts`).
+fn repeat(_: &Facts, history: History) -> Option<Reason> {
+    history.repeat_of_success.then_some(Reason::Repeat)
+}
+
+/// A completion that the client cancelled came too late to be shown, unless telemetry says that it was: clients also cancel
+/// when they have as much as they want. A chat that had brought text was read, so it goes on to the other rules. Source: the
+/// ending that the proxy saw.
+fn canceled(facts: &Facts, history: History) -> Option<Reason> {
+    (facts.outcome == Outcome::Canceled && !is_seen(facts, history)).then_some(Reason::Canceled)
 }
 
 /// An upstream that breaks off in mid-answer leaves what a cancelled answer leaves, and counts like one. Source: the ending
 /// that the proxy saw.
-fn broken_off(facts: &Facts) -> Option<Reason> {
-    (facts.outcome == Outcome::Failed && !is_read_chat(facts)).then_some(Reason::BrokenOff)
+fn broken_off(facts: &Facts, history: History) -> Option<Reason> {
+    (facts.outcome == Outcome::Failed && !is_seen(facts, history)).then_some(Reason::BrokenOff)
 }
 
-fn is_read_chat(facts: &Facts) -> bool {
-    facts.kind == Kind::Chat && facts.has_text
+fn is_seen(facts: &Facts, history: History) -> bool {
+    match facts.kind {
+        Kind::Chat => facts.has_text,
+        Kind::Completions => history.shown,
+    }
 }
 
-/// A JetBrains agent's follow-up offers its tools again. Source: the legacy add-on.
-fn agent_tools(facts: &Facts) -> Option<Reason> {
+/// An editor asks on its own account for titles, branch names, progress messages and lists of what is to do. Source:
+/// `X-Interaction-Type` of vscode-copilot-chat, which says `agent` with it.
+fn background(facts: &Facts, _: History) -> Option<Reason> {
+    is_chat_about(facts, BACKGROUND).then_some(Reason::Background)
+}
+
+/// Summaries make room in a long conversation. Source: `X-Interaction-Type` of vscode-copilot-chat. That a request lets the
+/// server compact (`context_management` of Responses) says nothing: VS Code's ordinary ones do.
+fn compaction(facts: &Facts, _: History) -> Option<Reason> {
+    is_chat_about(facts, COMPACTION).then_some(Reason::Compaction)
+}
+
+/// What belongs to no place of chat is a helper's, unless a person began it: VS Code says `user` for commit messages and for
+/// extensions that ask through its language model interface. Source: vscode-copilot-chat (`gitCommitMessageGenerator.ts`,
+/// `languageModelAccess.ts`); its titles and summaries were of this kind before they had one of their own.
+fn other(facts: &Facts, _: History) -> Option<Reason> {
+    let is_helper = is_chat_about(facts, OTHER) && facts.initiator != Some(Initiator::User);
+    (is_helper && !is_extension(facts) && !is_instant_apply(facts)).then_some(Reason::Other)
+}
+
+/// A person's question leaves the model its choice of tools; a helper wants one form filled in. Source: seen live: the language
+/// server asks so for a title and a next question (`showSuggestions`) after each answer, with its turn's `X-Interaction-Id`
+/// and `X-Initiator: user`. An extension may force a tool in a person's place (vscode-copilot-chat, `languageModelAccess.ts`).
+fn forced_tool(facts: &Facts, _: History) -> Option<Reason> {
+    (is_chat(facts) && facts.forces_tool && !is_extension(facts)).then_some(Reason::ForcedTool)
+}
+
+/// An agent's own agent works within a person's turn. Source: `X-Interaction-Type` of vscode-copilot-chat.
+fn subagent(facts: &Facts, _: History) -> Option<Reason> {
+    is_chat_about(facts, SUBAGENT).then_some(Reason::Subagent)
+}
+
+/// Instant apply merges into a file what another exchange of the turn proposed. Source: vscode-copilot-chat
+/// (`proxyInstantApplyShortEndpoint.ts`).
+fn instant_apply(facts: &Facts, _: History) -> Option<Reason> {
+    is_instant_apply(facts).then_some(Reason::InstantApply)
+}
+
+/// A JetBrains agent's follow-up offers its tools again. Source: legacy add-on.
+fn agent_tools(facts: &Facts, _: History) -> Option<Reason> {
     (is_chat_of(facts, Ide::Intellij) && facts.has_tools && is_agent(facts)).then_some(Reason::AgentTools)
 }
 
-/// An agent's follow-up inside a person's turn says so. Source: `X-Initiator` in vscode-copilot-chat (`networking.ts`).
-fn agent_initiated(facts: &Facts) -> Option<Reason> {
-    (facts.kind == Kind::Chat && is_agent(facts)).then_some(Reason::AgentInitiated)
+/// An agent's follow-up inside a person's turn says so. Source: seen live (the CLI on each of its endpoints; on a WebSocket
+/// each message says it), `X-Initiator` in vscode-copilot-chat (`chatMLFetcher.ts`). A next-edit suggestion says it, too, though
+/// a person typed: it is no chat.
+fn agent_initiated(facts: &Facts, _: History) -> Option<Reason> {
+    (is_chat(facts) && is_agent(facts)).then_some(Reason::AgentInitiated)
 }
 
-/// A speculative completion is fetched while another is shown, in case that one is accepted. Source:
-/// `X-Copilot-Speculative` in vscode-copilot-chat (`ghostText.ts`).
-fn speculative(facts: &Facts) -> Option<Reason> {
-    facts.speculative.then_some(Reason::Speculative)
+/// Who brings a tool's result goes on with a turn, whatever it says of itself: clients without `X-Initiator`, and
+/// extensions that run their own agents, whose every request VS Code marks `user`. Source: OpenAI's and Anthropic's
+/// documentation of tool use.
+fn tool_results(facts: &Facts, _: History) -> Option<Reason> {
+    (is_chat(facts) && facts.last_role.as_deref() == Some(dialogue::TOOL)).then_some(Reason::ToolResults)
 }
 
-/// A completion without text shows nothing. Source: the legacy add-on. Of an answer that could not be read nothing is
-/// known, so it stays.
-fn empty_completion(facts: &Facts) -> Option<Reason> {
-    let is_completion = facts.kind == Kind::Completions && matches!(facts.ide, Some(Ide::Vscode | Ide::Intellij));
-    (is_completion && !facts.has_text && facts.response_problems.is_empty()).then_some(Reason::EmptyCompletion)
+/// A further request of the same prompt, though it says `user`: VS Code's after a hook that forbade to stop, and its inline
+/// chat's second try. An extension's requests carry the interaction of the editor, which they have no part in. Source:
+/// vscode-copilot-chat (`toolCallingLoop.ts`, `inlineChatIntent.ts`, `languageModelAccess.ts`).
+fn same_turn(facts: &Facts, history: History) -> Option<Reason> {
+    (is_chat(facts) && history.same_turn && !is_extension(facts)).then_some(Reason::SameTurn)
 }
 
-/// In VS Code `stop` marks a helper's request, not a person's chat. Source: the legacy add-on.
-fn stop_field(facts: &Facts) -> Option<Reason> {
-    (is_chat_of(facts, Ide::Vscode) && facts.has_stop).then_some(Reason::StopField)
+/// A speculative completion is fetched while another is shown, in case that one is accepted. Telemetry says when it is shown.
+/// Source: seen live (language server), `X-Copilot-Speculative` in vscode-copilot-chat (`ghostText.ts`).
+fn speculative(facts: &Facts, history: History) -> Option<Reason> {
+    (facts.speculative && !history.shown).then_some(Reason::Speculative)
 }
 
-/// In JetBrains a person's chat ends with the person's message, a helper's request need not. Source: the legacy add-on.
-fn last_message_not_user(facts: &Facts) -> Option<Reason> {
+/// A completion without text shows nothing, and no more does a next-edit suggestion. Source: legacy add-on (VS Code and
+/// JetBrains); the clients of other editors are of the same make. Of an answer that could not be read nothing is known, so it
+/// stays.
+fn empty_completion(facts: &Facts, _: History) -> Option<Reason> {
+    (is_completion(facts) && !facts.has_text && facts.response_problems.is_empty()).then_some(Reason::EmptyCompletion)
+}
+
+/// In VS Code `stop` marks a helper's request, not a person's chat: its own chat never sends it (vscode-copilot-chat,
+/// `networking.ts`), but an extension may. Source: legacy add-on.
+fn stop_field(facts: &Facts, _: History) -> Option<Reason> {
+    (is_chat_of(facts, Ide::Vscode) && facts.has_stop && !is_extension(facts)).then_some(Reason::StopField)
+}
+
+/// A person's chat ends with the person's message, a helper's request need not. Where `X-Initiator` says who asked, that is
+/// better; but the language server says `user` for its helpers, too. Source: legacy add-on (JetBrains), and as
+/// the fallback for clients that send no `X-Initiator`.
+fn last_message_not_user(facts: &Facts, _: History) -> Option<Reason> {
     let by_another = facts.last_role.as_deref().is_some_and(|role| role != "user");
-    (is_chat_of(facts, Ide::Intellij) && by_another).then_some(Reason::LastMessageNotUser)
+    let tells = is_chat_of(facts, Ide::Intellij) || (is_chat(facts) && facts.initiator.is_none());
+    (tells && by_another).then_some(Reason::LastMessageNotUser)
+}
+
+fn is_chat(facts: &Facts) -> bool {
+    facts.kind == Kind::Chat
+}
+
+fn is_completion(facts: &Facts) -> bool {
+    facts.kind == Kind::Completions
 }
 
 fn is_chat_of(facts: &Facts, ide: Ide) -> bool {
-    facts.kind == Kind::Chat && facts.ide == Some(ide)
+    is_chat(facts) && facts.ide == Some(ide)
+}
+
+/// Whether a chat request says that it is for this, in `X-Interaction-Type` or, where it has none, in `OpenAI-Intent`.
+fn is_chat_about(facts: &Facts, purpose: &str) -> bool {
+    let told = facts.interaction_type.as_deref().or(facts.intent.as_deref());
+    is_chat(facts) && told == Some(purpose)
 }
 
 fn is_agent(facts: &Facts) -> bool {
     facts.initiator == Some(Initiator::Agent)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::copilot::{sample, understand};
-    use crate::exchange::{Ending, Exchange};
+fn is_extension(facts: &Facts) -> bool {
+    is_chat(facts) && facts.action.as_deref().is_some_and(action::is_extension)
+}
 
-    const VSCODE: (&str, &str) = ("editor-version", "vscode/1.119.0");
-    const JETBRAINS: (&str, &str) = ("editor-version", "JetBrains-IC/2026.1");
-    const NEOVIM: (&str, &str) = ("editor-version", "Neovim/0.11");
-    const AGENT: (&str, &str) = ("x-initiator", "agent");
-    const USER: (&str, &str) = ("x-initiator", "user");
-
-    const COMPLETION: &str = r#"{"prompt":"def a","stop":["\n"],"stream":true,"extra":{"language":"python"}}"#;
-    const GHOST: &str = r#"{"choices":[{"index":0,"text":"(b):","finish_reason":"stop"}]}"#;
-    const NO_GHOST: &str = r#"{"choices":[{"index":0,"finish_reason":"stop"}]}"#;
-    const CHAT: &str = r#"{"model":"m","messages":[{"role":"system","content":"s"},{"role":"user","content":"u"}]}"#;
-    const SAID: &str = r#"{"choices":[{"index":0,"delta":{"content":"hello"}}]}"#;
-
-    fn completion(headers: &[(&str, &str)], event: &str) -> Exchange {
-        sample::completion(headers, COMPLETION, &sample::stream(&[event]))
-    }
-
-    fn chat(headers: &[(&str, &str)], request: &str) -> Exchange {
-        sample::chat(headers, request, &sample::stream(&[SAID]))
-    }
-
-    /// `turn`, or the class and the reason.
-    fn verdict(exchange: &Exchange) -> String {
-        told(classify(&understand(exchange, 1 << 20).facts, false))
-    }
-
-    fn told(verdict: Verdict) -> String {
-        let class = verdict.class.as_str();
-        verdict.reason.map_or(class.to_owned(), |reason| format!("{class} {}", reason.as_str()))
-    }
-
-    fn ended(mut exchange: Exchange, ending: Ending) -> Exchange {
-        exchange.head.ending = ending;
-        exchange
-    }
-
-    fn with_status(mut exchange: Exchange, status: u16) -> Exchange {
-        exchange.head.response.as_mut().unwrap().status = status;
-        exchange
-    }
-
-    #[test]
-    fn completions_and_chats_of_people_are_turns() {
-        for editor in [VSCODE, JETBRAINS, NEOVIM] {
-            assert_eq!(verdict(&completion(&[editor], GHOST)), "turn");
-            assert_eq!(verdict(&chat(&[editor, USER], CHAT)), "turn");
-        }
-        assert_eq!(verdict(&chat(&[], CHAT)), "turn");
-    }
-
-    #[test]
-    fn an_answer_other_than_2xx_is_noise() {
-        for status in [101, 304, 400, 401, 403, 429, 500, 503] {
-            assert_eq!(verdict(&with_status(chat(&[VSCODE, AGENT], CHAT), status)), "noise status");
-        }
-        let mut unanswered = ended(chat(&[VSCODE], CHAT), Ending::UpstreamFailed);
-        unanswered.head.response = None;
-        assert_eq!(verdict(&unanswered), "noise status");
-    }
-
-    #[test]
-    fn a_repeat_of_a_success_is_noise_and_a_failed_one_has_its_status() {
-        let told_repeat = |exchange: &Exchange| told(classify(&understand(exchange, 1 << 20).facts, true));
-        assert_eq!(told_repeat(&chat(&[VSCODE, AGENT], CHAT)), "noise repeat");
-        assert_eq!(told_repeat(&with_status(chat(&[VSCODE], CHAT), 500)), "noise status");
-    }
-
-    #[test]
-    fn an_answer_without_an_end_is_noise_unless_it_is_chat_with_text() {
-        for (ending, reason) in [(Ending::Canceled, "noise canceled"), (Ending::UpstreamFailed, "noise broken_off")] {
-            assert_eq!(verdict(&ended(completion(&[VSCODE], GHOST), ending)), reason);
-            assert_eq!(verdict(&ended(sample::chat(&[VSCODE], CHAT, ""), ending)), reason);
-            assert_eq!(verdict(&ended(chat(&[VSCODE], CHAT), ending)), "turn");
-            assert_eq!(verdict(&ended(chat(&[VSCODE, AGENT], CHAT), ending)), "step agent_initiated");
-        }
-    }
-
-    #[test]
-    fn an_agents_chat_is_a_step() {
-        let with_tools =
-            r#"{"tools":[{"type":"function"}],"messages":[{"role":"user"},{"role":"assistant"},{"role":"tool"}]}"#;
-        assert_eq!(verdict(&chat(&[JETBRAINS, AGENT], with_tools)), "step agent_tools");
-        assert_eq!(verdict(&chat(&[VSCODE, AGENT], with_tools)), "step agent_initiated");
-        assert_eq!(verdict(&chat(&[JETBRAINS, AGENT], CHAT)), "step agent_initiated");
-        assert_eq!(verdict(&chat(&[AGENT], CHAT)), "step agent_initiated");
-        assert_eq!(verdict(&completion(&[VSCODE, AGENT], GHOST)), "turn");
-    }
-
-    #[test]
-    fn a_speculative_completion_is_noise() {
-        assert_eq!(verdict(&completion(&[VSCODE, ("x-copilot-speculative", "true")], GHOST)), "noise speculative");
-        assert_eq!(verdict(&completion(&[VSCODE, ("x-copilot-speculative", "false")], GHOST)), "turn");
-    }
-
-    #[test]
-    fn a_completion_without_text_is_noise_in_vscode_and_jetbrains() {
-        for empty in [NO_GHOST, r#"{"choices":[]}"#, r#"{"choices":[{"text":""}]}"#] {
-            assert_eq!(verdict(&completion(&[VSCODE], empty)), "noise empty_completion");
-            assert_eq!(verdict(&completion(&[JETBRAINS], empty)), "noise empty_completion");
-            assert_eq!(verdict(&completion(&[NEOVIM], empty)), "turn");
-        }
-    }
-
-    #[test]
-    fn a_completion_that_could_not_be_read_is_kept() {
-        for garbled in [r#"{"choices":[{"te"#, "not json", r#"{"choices":[{"text":1e400}]}"#] {
-            assert_eq!(verdict(&completion(&[VSCODE], garbled)), "turn", "{garbled}");
-        }
-    }
-
-    #[test]
-    fn a_vscode_chat_with_a_stop_field_is_noise() {
-        let stop = r#"{"stop":[";"],"messages":[{"role":"user","content":"title?"}]}"#;
-        assert_eq!(verdict(&chat(&[VSCODE, USER], stop)), "noise stop_field");
-        assert_eq!(verdict(&chat(&[JETBRAINS, USER], stop)), "turn");
-    }
-
-    #[test]
-    fn a_jetbrains_chat_that_does_not_end_with_the_user_is_noise_unless_it_is_a_step() {
-        let system_last = r#"{"messages":[{"role":"user","content":"u"},{"role":"system","content":"s"}]}"#;
-        assert_eq!(verdict(&chat(&[JETBRAINS, USER], system_last)), "noise last_message_not_user");
-        assert_eq!(verdict(&chat(&[JETBRAINS], r#"{"messages":[]}"#)), "turn");
-        assert_eq!(verdict(&chat(&[JETBRAINS, AGENT], system_last)), "step agent_initiated");
-        assert_eq!(verdict(&chat(&[VSCODE, USER], system_last)), "turn");
-    }
-
-    #[test]
-    fn reasons_are_written_as_they_are_told() {
-        for reason in Reason::ALL {
-            assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
-        }
-    }
+fn is_instant_apply(facts: &Facts) -> bool {
+    is_chat(facts) && facts.feature == Feature::AgentEdit
 }

@@ -32,7 +32,7 @@ mod understand;
 pub mod unrecognised;
 pub mod vocabulary;
 
-pub use classify::{Reason, Verdict, classify};
+pub use classify::{History, Reason, Verdict, classify};
 pub use decode::{Decoded, decode};
 pub use editor::Ide;
 pub use end::EndScanner;

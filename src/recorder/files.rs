@@ -217,7 +217,7 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
-    use crate::copilot::{classify, understand};
+    use crate::copilot::{History, classify, understand};
     use crate::exchange::{BodySize, Ending, Exchange, Head, Timings};
 
     const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
@@ -241,7 +241,7 @@ mod tests {
         };
         let exchange = Exchange { head, request_body: bytes::Bytes::new(), response_body: bytes::Bytes::new() };
         let understanding = understand(&exchange, 0);
-        let verdict = classify(&understanding.facts, false);
+        let verdict = classify(&understanding.facts, History::default());
         Record::new(&exchange.head, understanding, &verdict)
     }
 

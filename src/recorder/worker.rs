@@ -18,7 +18,7 @@ use super::record::{Record, RecordError};
 use super::understanding::{understand, without_content};
 use crate::config::{Capture, Content, Live, Noise};
 use crate::copilot::vocabulary::Class;
-use crate::copilot::{self, Reason, Understanding};
+use crate::copilot::{self, History, Reason, Understanding};
 use crate::exchange::ExchangeId;
 use crate::metrics::Metrics;
 use crate::spool::{Entry, Reader, Spool, SpoolError, Spooled};
@@ -312,7 +312,8 @@ impl Recorder {
                 answered.add(request, end);
             }
         }
-        let verdict = copilot::classify(&understanding.facts, is_repeat);
+        let history = History { repeat_of_success: is_repeat, ..History::default() };
+        let verdict = copilot::classify(&understanding.facts, history);
         Ok(Record::new(head, understanding, &verdict))
     }
 }

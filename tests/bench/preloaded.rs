@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
-use copilens::copilot::{classify, understand};
+use copilens::copilot::{History, classify, understand};
 use copilens::exchange::{BodySize, Ending, Exchange, ExchangeId, Head, ResponseHead, Timings};
 use copilens::recorder::{Record, RecordFiles};
 use copilens::store::{FILE_NAME, SqliteStore, UsageStore};
@@ -123,7 +123,7 @@ fn record_day(files: &RecordFiles, store: &SqliteStore, day: NaiveDate, thread: 
         let ended_at = midnight + TimeDelta::milliseconds(100 * number as i64);
         let exchange = exchange(&user(number % USERS), &SHAPES[number / USERS], ended_at);
         let understanding = understand(&exchange, 1 << 20);
-        let verdict = classify(&understanding.facts, false);
+        let verdict = classify(&understanding.facts, History::default());
         let record = Record::new(&exchange.head, understanding, &verdict);
         files.write(&record, exchange.head.client).unwrap();
         events.push(record.event().unwrap());

@@ -4,7 +4,7 @@
 #![no_main]
 
 use bytes::Bytes;
-use copilens::copilot::{Understanding, classify, decode, understand};
+use copilens::copilot::{History, Understanding, classify, decode, understand};
 use copilens::exchange::{Exchange, Head};
 use copilens::recorder::Record;
 use copilens::spool::{Spooled, entry};
@@ -41,7 +41,7 @@ fn the_spool_keeps_it(head: &Head, understanding: &Understanding) {
 }
 
 fn the_record_tells_it(head: &Head, understanding: Understanding) {
-    let verdict = classify(&understanding.facts, false);
+    let verdict = classify(&understanding.facts, History::default());
     let record = Record::new(head, understanding, &verdict);
     let read: Record = serde_json::from_str(&record.to_json()).expect("a record can be read");
     assert_eq!(read, record);

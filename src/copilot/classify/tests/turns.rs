@@ -1,0 +1,104 @@
+//! All that a client sends for one prompt, which is one turn. The shapes are real ones, the values invented.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+/// What a client sends for one prompt, in the order in which the answers end; the interaction is the same for all.
+fn turn(requests: &[(Headers<'_>, Value)]) -> Vec<String> {
+    let mut had_turn = false;
+    let mut verdicts = Vec::new();
+    for (headers, request) in requests {
+        let history = History { same_turn: had_turn, ..History::default() };
+        let verdict = classify(&facts(&chat(headers, &request.to_string())), history);
+        had_turn |= verdict.class == Class::Turn;
+        verdicts.push(told(verdict));
+    }
+    verdicts
+}
+
+fn ask() -> Value {
+    json!({"tools": [{}, {}], "tool_choice": "auto", "messages": [{"role": "user", "content": "say hello"}]})
+}
+
+#[test]
+fn the_language_servers_prompt_and_its_follow_up_are_one_turn() {
+    let panel = ("x-interaction-type", "conversation-panel");
+    let follow_up = json!({
+        "messages": [{"role": "user", "content": "history"}, {"role": "system", "content": "suggest"}],
+        "tools": [{"type": "function", "function": {"name": "showSuggestions"}}],
+        "tool_choice": {"type": "function", "function": {"name": "showSuggestions"}}
+    });
+    let answer: Headers<'_> = &[JETBRAINS, USER, panel, ("openai-intent", "conversation-agent")];
+    let helper: Headers<'_> = &[JETBRAINS, USER, panel, ("openai-intent", "conversation-panel")];
+    let told = turn(&[(answer, ask()), (helper, follow_up.clone())]);
+    assert_eq!(told, ["turn", "noise forced_tool"]);
+    assert_eq!(turn(&[(helper, follow_up), (answer, ask())]), ["noise forced_tool", "turn"]);
+}
+
+#[test]
+fn vscodes_agent_loop_is_one_turn() {
+    let intent = ("openai-intent", "conversation-agent");
+    let kind = |kind: &'static str| ("x-interaction-type", kind);
+    let result = json!({"tools": [{}], "messages": [{"role": "user"}, {"role": "assistant"}, {"role": "tool"}]});
+    let title: Headers<'_> = &[VSCODE, AGENT, intent, kind("conversation-background")];
+    let prompt: Headers<'_> = &[VSCODE, USER, intent, kind("conversation-agent")];
+    let follow_up: Headers<'_> = &[VSCODE, AGENT, intent, kind("conversation-agent")];
+    let subagent: Headers<'_> = &[VSCODE, AGENT, intent, kind("conversation-subagent")];
+    let summary: Headers<'_> = &[VSCODE, AGENT, intent, kind("conversation-compaction")];
+    let requests = [
+        (title, ask()),
+        (prompt, ask()),
+        (follow_up, result.clone()),
+        (subagent, ask()),
+        (summary, ask()),
+        (follow_up, result),
+        // A hook that forbade to stop: the loop goes on as if the person had asked.
+        (prompt, ask()),
+    ];
+    let expected = [
+        "noise background",
+        "turn",
+        "step agent_initiated",
+        "step subagent",
+        "noise compaction",
+        "step agent_initiated",
+        "step same_turn",
+    ];
+    assert_eq!(turn(&requests), expected);
+}
+
+#[test]
+fn the_clis_tool_loop_is_one_turn_on_each_of_its_endpoints() {
+    let responses = |item: Value| json!({"model": "demo-codex", "instructions": "s", "input": [item], "tools": [{}]});
+    let messages = |part: Value| {
+        json!({"model": "demo-sonnet", "system": [{"type": "text", "text": "s"}],
+        "messages": [{"role": "user", "content": [part]}], "tools": [{}]})
+    };
+    let loops = [
+        (
+            responses(json!({"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]})),
+            responses(json!({"type": "function_call_output", "call_id": "k1", "output": "ok"})),
+        ),
+        (
+            messages(json!({"type": "text", "text": "hi"})),
+            messages(json!({"type": "tool_result", "tool_use_id": "k1", "content": "ok"})),
+        ),
+    ];
+    let typed = ("x-interaction-type", "conversation-user");
+    let (user, agent): (Headers<'_>, Headers<'_>) =
+        (&[CLI, USER, typed], &[CLI, AGENT, ("x-interaction-type", "conversation-agent")]);
+    for (prompt, result) in loops {
+        let told = turn(&[(user, prompt.clone()), (agent, result.clone())]);
+        assert_eq!(told, ["turn", "step agent_initiated"]);
+        // An upgrade's headers stand for all its messages where they do not say otherwise.
+        assert_eq!(turn(&[(user, prompt), (user, result)]), ["turn", "step tool_results"]);
+    }
+}
+
+#[test]
+fn a_client_without_initiators_is_told_by_who_spoke_last() {
+    let result = json!({"messages": [{"role": "user"}, {"role": "assistant"}, {"role": "tool"}]});
+    let headers: Headers<'_> = &[NEOVIM];
+    assert_eq!(turn(&[(headers, ask()), (headers, result)]), ["turn", "step tool_results"]);
+}
