@@ -5,6 +5,7 @@
 //!
 //! A further endpoint starts in `endpoint.rs`; how its answers are read goes beside `answer.rs`.
 
+mod account;
 mod action;
 mod answer;
 mod classify;
@@ -33,6 +34,7 @@ mod understand;
 pub mod unrecognised;
 pub mod vocabulary;
 
+pub use account::{AccountSeen, account, tracking_id};
 pub use classify::{History, Reason, Verdict, classify};
 pub use decode::{Decoded, decode};
 pub use editor::Ide;
