@@ -70,7 +70,7 @@ pub enum Fate {
     Shown,
     /// It was accepted, from its beginning to its end or in part.
     Accepted {
-        /// Whether only a part of it was.
+        /// Whether no more than a part of it was, as far as this report tells: Microsoft's copies do not tell of the whole.
         partially: bool,
     },
     /// It was dismissed, or typed over.

@@ -6,7 +6,7 @@ use super::event::{Event, count, id, number};
 use crate::copilot::observation::{ChatAction, ChatActionKind, Observation, SessionTotals};
 
 /// `conversation.acceptedCopy`, `conversation.acceptedInsert` and `conversation.appliedCodeblock` (language server and
-/// VS Code's `userActions.ts`); none where it has nothing to be known by.
+/// VS Code's `userActions.ts`); none where it has no time to be known by.
 pub(super) fn code_block(event: &Event<'_>, kind: ChatActionKind) -> Option<Vec<Observation>> {
     let lines = event.first_count(&["copiedLines", "acceptedLines", "totalLines", "numLines"]);
     let characters = event.first_count(&["copiedCharacters", "acceptedLength", "totalCharacters", "compCharLen"]);

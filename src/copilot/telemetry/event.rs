@@ -14,9 +14,8 @@ const LONGEST: usize = 128;
 /// Largest count that a JSON number holds exactly (RFC 8259 section 6).
 const LARGEST: f64 = 9_007_199_254_740_991.0;
 
-/// The properties that tell two events of the same name and time apart. Every copy of an event has the same ones; ids of
-/// the copy itself (`unique_id`, `common.eventid`) are left out on purpose.
-const TELLING: [&str; 5] = ["messageId", "headerRequestId", "requestId", "codeBlockIndex", "outcome"];
+/// The client's session, by the names that it has in the several copies of an event.
+const SESSIONS: [&str; 3] = ["client_sessionid", "common.sessionid", "common_vscodesessionid"];
 
 /// An event of a client.
 pub(super) struct Event<'a> {
@@ -45,16 +44,17 @@ impl<'a> Event<'a> {
         DateTime::parse_from_rfc3339(self.time).ok().map(|time| time.to_utc())
     }
 
-    /// The same for each copy of one event, whichever key and whichever prefix of its name it is sent with; none where
-    /// nothing in it tells it from others. The copies have the same time (seen: language server 1.539.0).
+    /// The same for each copy of one event, whichever key and whichever prefix of its name it is sent with: made of name,
+    /// time and session, for Microsoft's copy lacks some of the other properties (seen: language server 1.539.0). None
+    /// where the event has no time.
     pub(super) fn key(&self) -> Option<String> {
-        let telling = TELLING.map(|name| self.first_id(&[name]).unwrap_or_default());
-        if self.time.is_empty() && telling.iter().all(String::is_empty) {
+        if self.time.is_empty() {
             return None;
         }
+        let session = self.first_id(&SESSIONS).unwrap_or_default();
         let mut hash = Sha256::new();
-        for part in [self.name, self.time].into_iter().chain(telling.iter().map(String::as_str)) {
-            hash.update(part.as_bytes());
+        for part in [self.name, self.time, &session] {
+            hash.update(part);
             hash.update([0]);
         }
         Some(HEXLOWER.encode(hash.finalize().get(..16)?))

@@ -5,6 +5,8 @@ use crate::copilot::observation::{Fate, Observation, SuggestionKind, SuggestionR
 
 /// Events `ghostText.*` of every client, and `solution.*` of the completions panel; none where one lacks what it must have.
 ///
+/// Microsoft's copy of an acceptance does not say whether it was of the whole, and so tells of a part.
+///
 /// Seen of the language server 1.539.0 and the same in VS Code (`ghostText/telemetry.ts`, `postInsertion.ts`); those of the
 /// panel are documented by VS Code's source alone.
 pub(super) fn completion(event: &Event<'_>) -> Option<Vec<Observation>> {
@@ -23,7 +25,7 @@ fn completion_fate(event: &Event<'_>) -> Option<Fate> {
         "shown" => Some(Fate::Shown),
         "accepted" => {
             let extent = event.first_name(&["compType", "comp_type"]);
-            Some(Fate::Accepted { partially: extent.as_deref() == Some("partial") })
+            Some(Fate::Accepted { partially: extent.as_deref() != Some("full") })
         }
         "rejected" => Some(Fate::Rejected),
         "stillInCode" => {
