@@ -3,7 +3,9 @@
 //! [`UsageStore`] speaks of usage, not of SQL, so that one proxy keeps its events in a file ([`SqliteStore`]) and a fleet
 //! can keep them elsewhere. Its methods block: call them off the async threads.
 
+mod account;
 mod error;
+mod fact;
 mod sqlite;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,7 +65,8 @@ pub struct LastEditor {
 pub struct AccountUse {
     /// Allowlist name of the user.
     pub user: String,
-    /// What is known of the account; its key is always there.
+    /// What is known of the account. Its key is always there: where only its login is known, `login:` and the login in lower
+    /// case. It has no quotas: see [`UsageStore::quotas`].
     pub account: Account,
     /// Day on which it was first seen.
     pub first_day: NaiveDate,
@@ -81,7 +84,8 @@ pub trait UsageStore: Send + Sync {
     /// See [`StoreError::is_temporary`] for those worth another try, and [`UsageStore::reopen`] for the others.
     fn insert(&self, events: &[UsageEvent]) -> Result<Inserted>;
 
-    /// Stores events in the place of those with the same id: a completion that waited becomes a turn.
+    /// Stores events in the place of those with the same id: a completion that waited becomes a turn. One whose id is not
+    /// there is stored as by [`UsageStore::insert`].
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -94,7 +98,8 @@ pub trait UsageStore: Send + Sync {
     /// See [`StoreError`].
     fn take_notice(&self, notices: &[Noticed]) -> Result<BTreeSet<NaiveDate>>;
 
-    /// Whether telemetry told that a suggestion of this request of the user was shown.
+    /// Whether telemetry told that a suggestion of this request of the user was shown, or accepted, which takes its being
+    /// shown.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -107,7 +112,8 @@ pub trait UsageStore: Send + Sync {
     /// See [`StoreError`].
     fn had_turn(&self, user: &str, interaction_id: &str, before: (DateTime<Utc>, ExchangeId)) -> Result<bool>;
 
-    /// The editor of the user's last exchange that told it and ended before `before`, on its day or the one before.
+    /// The editor of the user's last exchange that told it and ended before `before`, on its day or the one before. The last
+    /// one is that with the greatest id. A user whose last thousand exchanges told none has none.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -157,19 +163,20 @@ pub trait UsageStore: Send + Sync {
     /// See [`StoreError`].
     fn was_answered(&self, user: &str, request_id: &str, before: (DateTime<Utc>, ExchangeId)) -> Result<bool>;
 
-    /// The rollup of one day: the same as folding its events.
+    /// The rollup of one day: the same as folding its events and setting [`UsageStore::acceptance`].
     ///
     /// # Errors
     /// See [`StoreError`].
     fn day(&self, day: NaiveDate) -> Result<DayUsage>;
 
-    /// The days with any event, be it noise, oldest first.
+    /// The days with any event, be it noise, or with anything in [`UsageStore::acceptance`], oldest first.
     ///
     /// # Errors
     /// See [`StoreError`].
     fn days(&self) -> Result<Vec<NaiveDate>>;
 
-    /// Hands the events of a range of days, of one user or of all, to `each`: by day, then by user, then by id.
+    /// Hands the events of a range of days, of one user or of all, to `each`: by day, then by user, then by id. They come
+    /// without their quotas, of which the newest alone are kept: see [`UsageStore::quotas`].
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -188,7 +195,8 @@ pub trait UsageStore: Send + Sync {
     fn noise_counts(&self, from: NaiveDate, to: NaiveDate, user: Option<&str>) -> Result<BTreeMap<String, u64>>;
 
     /// Forgets the turns and steps of these days and stores `events` in their place, all or nothing. An event whose id is
-    /// there already takes the other's place; noise that `events` do not bring anew stays.
+    /// there already takes the other's place; noise that `events` do not bring anew stays, and so does all that was told in
+    /// passing.
     ///
     /// # Errors
     /// See [`StoreError`].

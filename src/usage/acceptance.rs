@@ -1,11 +1,15 @@
 //! What became of suggestions, from clients' telemetry. Where a client sends none, all of it is unknown, never 0.
 
+use std::iter;
+
+use serde::Serialize;
+
 use crate::copilot::observation::{ChatActionKind, SuggestionKind};
 
 /// What one user did with suggestions on one day. It exists only where the user's clients sent telemetry that day.
 ///
 /// A suggestion is booked on the day of the exchange that brought it; one whose exchange is not on record on the day when
-/// its telemetry came first.
+/// its telemetry came first. Everything else is booked on the day when its telemetry came first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Acceptance {
     /// Ghost text.
@@ -19,7 +23,7 @@ pub struct Acceptance {
 }
 
 /// What became of suggestions of one kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Fates {
     /// Displayed.
     pub shown: u64,
@@ -44,7 +48,7 @@ pub struct Fates {
 }
 
 /// Counts of [`ChatActionKind`], and the lines of the first three.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct ChatActions {
     /// Copied code blocks.
     pub copied: u64,
@@ -61,7 +65,7 @@ pub struct ChatActions {
 }
 
 /// Sums of CLI sessions.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Sessions {
     /// Sessions that ended.
     pub count: u64,
@@ -81,6 +85,63 @@ impl Acceptance {
             SuggestionKind::NextEdit => &mut self.next_edits,
         }
     }
+
+    /// Ghost text and next edits together.
+    #[must_use]
+    pub fn suggestions(&self) -> Fates {
+        let mut both = self.completions;
+        both.add(&self.next_edits);
+        both
+    }
+
+    /// Adds the counts of another part of the day, or of another day or user.
+    pub fn add(&mut self, more: &Self) {
+        add(self.counters(), more.clone().counters());
+    }
+
+    /// Takes back what [`Acceptance::add`] added.
+    pub fn subtract(&mut self, less: &Self) {
+        for (count, less) in self.counters().zip(less.clone().counters()) {
+            *count = count.saturating_sub(*less);
+        }
+    }
+
+    /// Every count, always in the same order: that of the fields.
+    pub fn counters(&mut self) -> impl Iterator<Item = &mut u64> {
+        let Self { completions, next_edits, chat, sessions } = self;
+        completions.counters().chain(next_edits.counters()).chain(chat.counters()).chain(sessions.counters())
+    }
+}
+
+fn add<'a>(counts: impl Iterator<Item = &'a mut u64>, more: impl Iterator<Item = &'a mut u64>) {
+    for (count, more) in iter::zip(counts, more) {
+        *count = count.saturating_add(*more);
+    }
+}
+
+impl Fates {
+    /// Adds the counts of others.
+    pub fn add(&mut self, more: &Self) {
+        add(self.counters(), { *more }.counters());
+    }
+
+    fn counters(&mut self) -> impl Iterator<Item = &mut u64> {
+        let Self {
+            shown,
+            accepted,
+            accepted_partially,
+            rejected,
+            lines_shown,
+            lines_accepted,
+            characters_shown,
+            characters_accepted,
+            kept,
+            lost,
+        } = self;
+        let events = [shown, accepted, accepted_partially, rejected];
+        let sizes = [lines_shown, lines_accepted, characters_shown, characters_accepted, kept, lost];
+        events.into_iter().chain(sizes)
+    }
 }
 
 impl ChatActions {
@@ -93,6 +154,18 @@ impl ChatActions {
             ChatActionKind::EditKept => &mut self.edits_kept,
             ChatActionKind::EditUndone => &mut self.edits_undone,
         };
-        *counter += count;
+        *counter = counter.saturating_add(count);
+    }
+
+    fn counters(&mut self) -> impl Iterator<Item = &mut u64> {
+        let Self { copied, inserted, applied, edits_kept, edits_undone, lines } = self;
+        [copied, inserted, applied, edits_kept, edits_undone, lines].into_iter()
+    }
+}
+
+impl Sessions {
+    fn counters(&mut self) -> impl Iterator<Item = &mut u64> {
+        let Self { count, lines_added, lines_removed, files_modified } = self;
+        [count, lines_added, lines_removed, files_modified].into_iter()
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::NaiveDate;
 
 use super::{Acceptance, UsageEvent};
-use crate::copilot::vocabulary::{Class, Kind, Tokens};
+use crate::copilot::vocabulary::{Class, Edits, Kind, Tokens};
 
 /// The key that stands for an editor or a language that the client did not tell.
 pub const UNKNOWN: &str = "unknown";
@@ -18,7 +18,7 @@ type Counts = BTreeMap<String, u64>;
 pub struct DayUsage {
     /// The UTC day.
     pub day: NaiveDate,
-    /// Those who had a turn or a step, by name. Noise alone brings nobody in.
+    /// Those who had a turn or a step, or whose clients sent telemetry, by name. Noise alone brings nobody in.
     pub users: BTreeMap<String, UserUsage>,
 }
 
@@ -33,8 +33,14 @@ pub struct UserUsage {
     pub models: Counts,
     /// Turns by GitHub's feature name.
     pub features: Counts,
+    /// Turns by the legacy add-on's action type, where there is one.
+    pub actions: Counts,
     /// Tokens of turns and steps; a count is `None` where no event told it.
     pub tokens: Tokens,
+    /// Billionths of an AI credit that turns and steps cost; `None` where no event told it.
+    pub nano_aiu: Option<u64>,
+    /// File edits of turns and steps.
+    pub edits: Edits,
     /// Agents' follow-up calls.
     pub steps: u64,
     /// Lines suggested in turns.
@@ -62,10 +68,16 @@ pub struct EventGroup<'a> {
     pub model: Option<&'a str>,
     /// See [`UsageEvent::feature`].
     pub feature: &'a str,
+    /// See [`UsageEvent::action`].
+    pub action: Option<&'a str>,
     /// How many events.
     pub count: u64,
     /// The sum of their tokens.
     pub tokens: Tokens,
+    /// The sum of what they cost, as in [`UsageEvent::nano_aiu`].
+    pub nano_aiu: Option<u64>,
+    /// The sum of their file edits.
+    pub edits: Edits,
     /// The sum of their suggested lines.
     pub lines_suggested: u64,
 }
@@ -79,8 +91,11 @@ impl<'a> EventGroup<'a> {
             language: event.language.as_deref(),
             model: event.model.as_deref(),
             feature: &event.feature,
+            action: event.action.as_deref(),
             count: 1,
             tokens: event.tokens,
+            nano_aiu: event.nano_aiu,
+            edits: event.edits,
             lines_suggested: event.lines_suggested,
         }
     }
@@ -172,14 +187,23 @@ impl UserUsage {
         if let Some(model) = turns.model {
             count(&mut self.models, model, turns.count);
         }
+        if let Some(action) = turns.action {
+            count(&mut self.actions, action, turns.count);
+        }
         count(&mut self.features, turns.feature, turns.count);
-        add_tokens(&mut self.tokens, turns.tokens);
+        self.add_amounts(turns);
         self.lines_suggested += turns.lines_suggested;
     }
 
     fn add_steps(&mut self, steps: &EventGroup<'_>) {
         self.steps += steps.count;
-        add_tokens(&mut self.tokens, steps.tokens);
+        self.add_amounts(steps);
+    }
+
+    fn add_amounts(&mut self, group: &EventGroup<'_>) {
+        add_tokens(&mut self.tokens, group.tokens);
+        add_known(&mut self.nano_aiu, group.nano_aiu);
+        add_edits(&mut self.edits, group.edits);
     }
 
     fn merge(&mut self, other: &Self) {
@@ -189,11 +213,17 @@ impl UserUsage {
         }
         merge_counts(&mut self.models, &other.models);
         merge_counts(&mut self.features, &other.features);
+        merge_counts(&mut self.actions, &other.actions);
         add_tokens(&mut self.tokens, other.tokens);
+        add_known(&mut self.nano_aiu, other.nano_aiu);
+        add_edits(&mut self.edits, other.edits);
         self.steps += other.steps;
         self.lines_suggested += other.lines_suggested;
         self.interaction_ids.extend(other.interaction_ids.iter().cloned());
         self.turns_without_interaction += other.turns_without_interaction;
+        if let Some(acceptance) = &other.acceptance {
+            self.acceptance.get_or_insert_default().add(acceptance);
+        }
     }
 }
 
@@ -202,12 +232,22 @@ pub fn add_tokens(sum: &mut Tokens, more: Tokens) {
     add_known(&mut sum.input, more.input);
     add_known(&mut sum.output, more.output);
     add_known(&mut sum.cached, more.cached);
+    add_known(&mut sum.cache_written, more.cache_written);
+    add_known(&mut sum.reasoning, more.reasoning);
 }
 
-fn add_known(sum: &mut Option<u64>, more: Option<u64>) {
+/// Adds a number to a sum that stays unknown until one is known.
+pub fn add_known(sum: &mut Option<u64>, more: Option<u64>) {
     if let Some(more) = more {
-        *sum = Some(sum.unwrap_or(0) + more);
+        *sum = Some(sum.unwrap_or(0).saturating_add(more));
     }
+}
+
+/// Adds file edits to a sum.
+pub fn add_edits(sum: &mut Edits, more: Edits) {
+    sum.files += more.files;
+    sum.lines_added += more.lines_added;
+    sum.lines_removed += more.lines_removed;
 }
 
 fn count(counts: &mut Counts, name: &str, more: u64) {

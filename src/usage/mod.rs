@@ -8,5 +8,5 @@ mod event;
 pub(crate) mod sample;
 
 pub use acceptance::{Acceptance, ChatActions, Fates, Sessions};
-pub use day::{DayUsage, EventGroup, UNKNOWN, UserUsage, add_tokens};
+pub use day::{DayUsage, EventGroup, UNKNOWN, UserUsage, add_edits, add_known, add_tokens};
 pub use event::UsageEvent;

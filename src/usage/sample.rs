@@ -103,9 +103,11 @@ fn any_event() -> impl Strategy<Value = UsageEvent> {
         select(vec![Outcome::Completed, Outcome::Canceled, Outcome::Failed]),
         option::of(select(vec![200_u16, 201, 304, 429])),
     );
-    let names = (name("editor"), name("language"), name("model"), name("interaction"), name("request"));
+    let names = (name("editor"), name("language"), name("model"), name("interaction"), name("request"), name("action"));
     let numbers = (option::of(0..9_u64), option::of(0..9_u64), option::of(0..9_u64), 0..9_u64);
-    (who, what, names, numbers).prop_map(|((user, micros, first_byte), what, names, numbers)| UsageEvent {
+    let amounts = (option::of(0..9_u64), option::of(0..9_u64), option::of(0..9_u64), 0..9_u64, 0..9_u64, 0..9_u64);
+    let parts = (who, what, names, numbers, amounts);
+    parts.prop_map(|((user, micros, first_byte), what, names, numbers, amounts)| UsageEvent {
         ended_at: noon() + TimeDelta::microseconds(micros),
         first_byte_ms: first_byte.map(|ms| ms as f64 / 7.0),
         kind: what.0,
@@ -117,7 +119,16 @@ fn any_event() -> impl Strategy<Value = UsageEvent> {
         model: names.2,
         interaction_id: names.3,
         request_id: names.4,
-        tokens: Tokens { input: numbers.0, output: numbers.1, cached: numbers.2, ..Tokens::default() },
+        action: names.5,
+        tokens: Tokens {
+            input: numbers.0,
+            output: numbers.1,
+            cached: numbers.2,
+            cache_written: amounts.0,
+            reasoning: amounts.1,
+        },
+        nano_aiu: amounts.2,
+        edits: Edits { files: amounts.3, lines_added: amounts.4, lines_removed: amounts.5 },
         lines_suggested: numbers.3,
         ..completion(0, user)
     })

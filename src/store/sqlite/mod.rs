@@ -1,6 +1,9 @@
 //! Usage events in one SQLite file: nothing to install, and other commands read it beside `run`.
 
+mod acceptance;
+mod accounts;
 mod error;
+mod facts;
 mod open;
 mod questions;
 mod readers;
@@ -16,10 +19,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, NaiveDate, Utc};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use self::acceptance::Changes;
 use self::error::Context;
 use self::readers::Readers;
 use super::{AccountUse, Inserted, LastEditor, Noticed, Result, StoreError, UsageStore};
-use crate::copilot::observation::Quota;
+use crate::copilot::observation::{Notice, Quota};
 use crate::exchange::ExchangeId;
 use crate::identity::secret_file::FileId;
 use crate::usage::{Acceptance, DayUsage, UsageEvent};
@@ -153,47 +157,50 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 impl UsageStore for SqliteStore {
     fn insert(&self, events: &[UsageEvent]) -> Result<Inserted> {
-        let new = self.write(|transaction| {
-            let mut statement = transaction.prepare_cached(&format!(
-                "INSERT INTO usage_event ({}) VALUES ({}) ON CONFLICT (id) DO NOTHING",
-                row::COLUMNS,
-                row::PLACES
-            ))?;
-            events.iter().map(|event| Ok(row::execute(&mut statement, event)? == 1)).collect()
-        })?;
-        Ok(Inserted { new, ..Inserted::default() })
+        self.write(|transaction| {
+            let mut changes = Changes::default();
+            let new =
+                events.iter().map(|event| insert(transaction, &mut changes, event)).collect::<rusqlite::Result<_>>()?;
+            Ok(Inserted { new, rebooked: changes.apply(transaction)? })
+        })
     }
 
-    fn replace(&self, _events: &[UsageEvent]) -> Result<()> {
-        Ok(())
+    fn replace(&self, events: &[UsageEvent]) -> Result<()> {
+        self.write(|transaction| put(transaction, &mut events.iter().cloned()))
     }
 
-    fn take_notice(&self, _notices: &[Noticed]) -> Result<BTreeSet<NaiveDate>> {
-        Ok(BTreeSet::new())
+    fn take_notice(&self, notices: &[Noticed]) -> Result<BTreeSet<NaiveDate>> {
+        self.write(|transaction| {
+            let mut changes = Changes::default();
+            for noticed in notices {
+                take(transaction, &mut changes, noticed)?;
+            }
+            changes.apply(transaction)
+        })
     }
 
-    fn was_shown(&self, _user: &str, _request_id: &str) -> Result<bool> {
-        Ok(false)
+    fn was_shown(&self, user: &str, request_id: &str) -> Result<bool> {
+        self.ask(|connection| questions::was_shown(connection, user, request_id))
     }
 
-    fn had_turn(&self, _user: &str, _interaction_id: &str, _before: (DateTime<Utc>, ExchangeId)) -> Result<bool> {
-        Ok(false)
+    fn had_turn(&self, user: &str, interaction_id: &str, before: (DateTime<Utc>, ExchangeId)) -> Result<bool> {
+        self.ask(|connection| questions::had_turn(connection, user, interaction_id, before))
     }
 
-    fn last_editor(&self, _user: &str, _before: (DateTime<Utc>, ExchangeId)) -> Result<Option<LastEditor>> {
-        Ok(None)
+    fn last_editor(&self, user: &str, before: (DateTime<Utc>, ExchangeId)) -> Result<Option<LastEditor>> {
+        self.ask(|connection| questions::last_editor(connection, user, before))
     }
 
-    fn acceptance(&self, _day: NaiveDate) -> Result<BTreeMap<String, Acceptance>> {
-        Ok(BTreeMap::new())
+    fn acceptance(&self, day: NaiveDate) -> Result<BTreeMap<String, Acceptance>> {
+        self.ask(|connection| acceptance::of_day(connection, day))
     }
 
-    fn accounts(&self, _from: NaiveDate, _to: NaiveDate) -> Result<Vec<AccountUse>> {
-        Ok(Vec::new())
+    fn accounts(&self, from: NaiveDate, to: NaiveDate) -> Result<Vec<AccountUse>> {
+        self.ask(|connection| accounts::of_days(connection, from, to))
     }
 
     fn quotas(&self) -> Result<Vec<(String, Quota)>> {
-        Ok(Vec::new())
+        self.ask(accounts::quotas)
     }
 
     fn reopen(&self, error: &StoreError) -> Result<()> {
@@ -253,15 +260,49 @@ impl UsageStore for SqliteStore {
             for day in days {
                 forget.execute([day.to_string()])?;
             }
-            let mut statement = transaction.prepare_cached(&format!(
-                "INSERT OR REPLACE INTO usage_event ({}) VALUES ({})",
-                row::COLUMNS,
-                row::PLACES
-            ))?;
-            for event in events {
-                row::execute(&mut statement, &event)?;
-            }
-            Ok(())
+            put(transaction, events)
         })
+    }
+}
+
+/// Stores an event that is not there yet; says whether it was not.
+fn insert(transaction: &Transaction<'_>, changes: &mut Changes, event: &UsageEvent) -> rusqlite::Result<bool> {
+    let mut statement = transaction.prepare_cached(&format!(
+        "INSERT INTO usage_event ({}) VALUES ({}) ON CONFLICT (id) DO NOTHING",
+        row::COLUMNS,
+        row::PLACES
+    ))?;
+    let is_new = row::execute(&mut statement, event)? == 1;
+    if is_new {
+        accounts::take_event(transaction, event)?;
+        facts::rebook(transaction, changes, event)?;
+    }
+    Ok(is_new)
+}
+
+/// Stores events in the place of those with the same id.
+fn put(transaction: &Transaction<'_>, events: &mut dyn Iterator<Item = UsageEvent>) -> rusqlite::Result<()> {
+    let mut changes = Changes::default();
+    let mut statement = transaction.prepare_cached(&format!(
+        "INSERT OR REPLACE INTO usage_event ({}) VALUES ({})",
+        row::COLUMNS,
+        row::PLACES
+    ))?;
+    for event in events {
+        row::execute(&mut statement, &event)?;
+        accounts::take_event(transaction, &event)?;
+        facts::rebook(transaction, &mut changes, &event)?;
+    }
+    changes.apply(transaction).map(drop)
+}
+
+fn take(transaction: &Transaction<'_>, changes: &mut Changes, noticed: &Noticed) -> rusqlite::Result<()> {
+    let (user, day) = (&*noticed.user, noticed.at.date_naive());
+    match &noticed.notice {
+        Notice::Telemetry(observations) => {
+            changes.telemetry_came(user, day);
+            observations.iter().try_for_each(|observation| facts::take(transaction, changes, user, day, observation))
+        }
+        Notice::Account(account) => accounts::take(transaction, user, noticed.at, noticed.id, account),
     }
 }

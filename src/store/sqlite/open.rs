@@ -17,7 +17,11 @@ use crate::store::{Result, StoreError};
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One file a schema version, in order.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_usage_event.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../migrations/0001_usage_event.sql"), include_str!("../migrations/0002_telemetry.sql")];
+
+/// Statements that a connection keeps prepared: more than there are.
+const PREPARED_STATEMENTS: usize = 64;
 
 /// Opens the file for writing; makes it, for its owner alone, and brings its schema up to date.
 pub(super) fn writer(path: &Path) -> Result<Connection> {
@@ -81,6 +85,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
     Ok(connection)
 }
 

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::acceptance;
 use super::row::{self, Columns};
 use crate::copilot::vocabulary::Tokens;
 use crate::exchange::ExchangeId;
-use crate::store::NO_REASON;
+use crate::store::fact::id_digest;
+use crate::store::{LastEditor, NO_REASON};
 use crate::usage::{DayUsage, EventGroup, UsageEvent};
 
 const WAS_ANSWERED: &str = "
@@ -17,12 +19,31 @@ const WAS_ANSWERED: &str = "
         WHERE user = ?1 AND request_id = ?2 AND status BETWEEN 200 AND 299 AND (ended_us, id) < (?3, ?4)
     )";
 
+const HAD_TURN: &str = "
+    SELECT EXISTS (
+        SELECT 1 FROM usage_event
+        WHERE user = ?1 AND interaction_id = ?2 AND class = 'turn' AND kind = 'chat' AND (ended_us, id) < (?3, ?4)
+    )";
+
+const WAS_SHOWN: &str =
+    "SELECT EXISTS (SELECT 1 FROM suggestion WHERE user = ?1 AND request = ?2 AND (shown OR accepted))";
+
+/// Goes back through the newest exchanges of a user's day until one tells the editor.
+const LAST_EDITOR: &str = "
+    SELECT ide, editor, plugin, machine_id FROM (
+        SELECT ide, editor, plugin, machine_id FROM usage_event
+        WHERE user = ?1 AND day = ?2 AND (ended_us, id) < (?3, ?4)
+        ORDER BY id DESC LIMIT 1000
+    )
+    WHERE editor IS NOT NULL LIMIT 1";
+
 const GROUPS_OF_DAY: &str = "
-    SELECT user, class, kind, editor, language, model, feature, COUNT(*),
-           SUM(input_tokens), SUM(output_tokens), SUM(cached_tokens), SUM(lines_suggested)
+    SELECT user, class, kind, editor, language, model, feature, action, COUNT(*),
+           SUM(input_tokens), SUM(output_tokens), SUM(cached_tokens), SUM(cache_written_tokens), SUM(reasoning_tokens),
+           SUM(nano_aiu), SUM(edit_files), SUM(edit_lines_added), SUM(edit_lines_removed), SUM(lines_suggested)
     FROM usage_event
     WHERE day = ?1 AND class <> 'noise'
-    GROUP BY user, class, kind, editor, language, model, feature";
+    GROUP BY user, class, kind, editor, language, model, feature, action";
 
 const INTERACTIONS_OF_DAY: &str = "
     SELECT user, interaction_id, COUNT(*)
@@ -30,14 +51,23 @@ const INTERACTIONS_OF_DAY: &str = "
     WHERE day = ?1 AND class = 'turn' AND kind = 'chat'
     GROUP BY user, interaction_id";
 
-/// From each day to the next one in the index, rather than through all events.
+/// From each day to the next one in the indexes, rather than through all rows.
 const DAYS: &str = "
-    WITH RECURSIVE days (day) AS (
-        SELECT MIN(day) FROM usage_event
-        UNION ALL
-        SELECT (SELECT MIN(day) FROM usage_event WHERE day > days.day) FROM days WHERE days.day IS NOT NULL
-    )
-    SELECT day FROM days WHERE day IS NOT NULL";
+    WITH RECURSIVE
+        used (day) AS (
+            SELECT MIN(day) FROM usage_event
+            UNION ALL
+            SELECT (SELECT MIN(day) FROM usage_event WHERE day > used.day) FROM used WHERE used.day IS NOT NULL
+        ),
+        told (day) AS (
+            SELECT MIN(day) FROM acceptance
+            UNION ALL
+            SELECT (SELECT MIN(day) FROM acceptance WHERE day > told.day) FROM told WHERE told.day IS NOT NULL
+        )
+    SELECT day FROM used WHERE day IS NOT NULL
+    UNION
+    SELECT day FROM told WHERE day IS NOT NULL
+    ORDER BY 1";
 
 /// The order is that of the index on day and user, so nothing is sorted and the first event comes at once.
 const EVENTS: &str = "
@@ -55,7 +85,9 @@ const NOISE: &str = "
 #[cfg(test)]
 pub(super) fn all() -> Vec<String> {
     let events = format!("SELECT * {EVENTS}");
-    [WAS_ANSWERED, GROUPS_OF_DAY, INTERACTIONS_OF_DAY, DAYS, NOISE, &events].map(str::to_owned).to_vec()
+    let asked =
+        [WAS_ANSWERED, HAD_TURN, WAS_SHOWN, LAST_EDITOR, GROUPS_OF_DAY, INTERACTIONS_OF_DAY, DAYS, NOISE, &events];
+    asked.map(str::to_owned).to_vec()
 }
 
 pub(super) fn was_answered(
@@ -69,12 +101,52 @@ pub(super) fn was_answered(
         .query_row(params![user, request_id, ended_at.timestamp_micros(), id.as_bytes()], |row| row.get(0))
 }
 
+pub(super) fn had_turn(
+    connection: &Connection,
+    user: &str,
+    interaction_id: &str,
+    (ended_at, id): (DateTime<Utc>, ExchangeId),
+) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(HAD_TURN)?
+        .query_row(params![user, interaction_id, ended_at.timestamp_micros(), id.as_bytes()], |row| row.get(0))
+}
+
+pub(super) fn was_shown(connection: &Connection, user: &str, request_id: &str) -> rusqlite::Result<bool> {
+    connection.prepare_cached(WAS_SHOWN)?.query_row(params![user, id_digest(request_id)], |row| row.get(0))
+}
+
+pub(super) fn last_editor(
+    connection: &Connection,
+    user: &str,
+    (ended_at, id): (DateTime<Utc>, ExchangeId),
+) -> rusqlite::Result<Option<LastEditor>> {
+    let mut statement = connection.prepare_cached(LAST_EDITOR)?;
+    for day in [Some(ended_at.date_naive()), ended_at.date_naive().pred_opt()].into_iter().flatten() {
+        let asked = params![user, day.to_string(), ended_at.timestamp_micros(), id.as_bytes()];
+        let editor = statement.query_row(asked, |row| {
+            let mut columns = Columns::of(row);
+            Ok(LastEditor {
+                ide: columns.next()?,
+                editor: columns.next()?,
+                plugin: columns.next()?,
+                machine_id: columns.next()?,
+            })
+        });
+        if let Some(editor) = editor.optional()? {
+            return Ok(Some(editor));
+        }
+    }
+    Ok(None)
+}
+
 pub(super) fn day(connection: &Connection, day: NaiveDate) -> rusqlite::Result<DayUsage> {
     let mut usage = DayUsage::new(day);
-    // One transaction, so that both questions see the same events.
+    // One transaction, so that all questions see the same state.
     let snapshot = connection.unchecked_transaction()?;
     for_each(&snapshot, GROUPS_OF_DAY, day, |row| add_group(&mut usage, row))?;
     for_each(&snapshot, INTERACTIONS_OF_DAY, day, |row| add_interaction(&mut usage, row))?;
+    usage.set_acceptance(acceptance::of_day(&snapshot, day)?);
     Ok(usage)
 }
 
@@ -102,13 +174,17 @@ fn add_group(usage: &mut DayUsage, row: &Row<'_>) -> rusqlite::Result<()> {
         language: columns.text()?,
         model: columns.text()?,
         feature: columns.text()?.unwrap_or_default(),
+        action: columns.text()?,
         count: columns.next()?,
         tokens: Tokens {
             input: columns.next()?,
             output: columns.next()?,
             cached: columns.next()?,
-            ..Tokens::default()
+            cache_written: columns.next()?,
+            reasoning: columns.next()?,
         },
+        nano_aiu: columns.next()?,
+        edits: columns.edits()?,
         lines_suggested: columns.next()?,
     };
     usage.add_group(user, &group);

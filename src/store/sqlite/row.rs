@@ -14,14 +14,18 @@ use crate::usage::UsageEvent;
 pub(super) const COLUMNS: &str = "id, user, started_us, ended_us, kind, class, reason, outcome, status, feature, \
      ide, editor, plugin, machine_id, language, model, model_version, request_id, interaction_id, host, streamed, \
      input_tokens, output_tokens, cached_tokens, generations, lines_suggested, characters_suggested, \
-     first_byte_ms, duration_ms, request_bytes, response_bytes, day";
+     first_byte_ms, duration_ms, request_bytes, response_bytes, session_id, account, action, cache_written_tokens, \
+     reasoning_tokens, nano_aiu, edit_files, edit_lines_added, edit_lines_removed, day";
 
 /// A place for the value of each of [`COLUMNS`].
 pub(super) const PLACES: &str = "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
-     ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32";
+     ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38, ?39, ?40, \
+     ?41";
 
 /// Counts beyond this are stored as this. No true one comes near, and a lie from upstream must not overflow a day's sum.
 const LARGEST_COUNT: u64 = 1 << 40;
+/// Likewise for billionths of a credit.
+const LARGEST_NANO_AIU: u64 = 1 << 44;
 
 /// Runs a statement that has [`PLACES`] with an event's values; gives the number of rows changed.
 pub(super) fn execute(statement: &mut CachedStatement<'_>, event: &UsageEvent) -> rusqlite::Result<usize> {
@@ -57,6 +61,15 @@ pub(super) fn execute(statement: &mut CachedStatement<'_>, event: &UsageEvent) -
         event.duration_ms,
         count(event.request_bytes),
         count(event.response_bytes),
+        event.session_id,
+        event.account,
+        event.action,
+        event.tokens.cache_written.map(count),
+        event.tokens.reasoning.map(count),
+        event.nano_aiu.map(|nano_aiu| nano_aiu.min(LARGEST_NANO_AIU)),
+        count(event.edits.files),
+        count(event.edits.lines_added),
+        count(event.edits.lines_removed),
         event.day().to_string(),
     ])
 }
@@ -65,10 +78,10 @@ fn count(n: u64) -> u64 {
     n.min(LARGEST_COUNT)
 }
 
-/// The event of a row of [`COLUMNS`].
+/// The event of a row of [`COLUMNS`]. Its quotas are not in it.
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<UsageEvent> {
     let mut columns = Columns::of(row);
-    Ok(UsageEvent {
+    let mut event = UsageEvent {
         id: ExchangeId::from_bytes(columns.next()?),
         user: columns.next()?,
         started_at: columns.time()?,
@@ -109,7 +122,21 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<UsageEvent> {
         duration_ms: columns.next()?,
         request_bytes: columns.next()?,
         response_bytes: columns.next()?,
-    })
+    };
+    read_second_version(&mut columns, &mut event)?;
+    Ok(event)
+}
+
+/// The columns that the schema's second version brought.
+fn read_second_version(columns: &mut Columns<'_>, event: &mut UsageEvent) -> rusqlite::Result<()> {
+    event.session_id = columns.next()?;
+    event.account = columns.next()?;
+    event.action = columns.next()?;
+    event.tokens.cache_written = columns.next()?;
+    event.tokens.reasoning = columns.next()?;
+    event.nano_aiu = columns.next()?;
+    event.edits = columns.edits()?;
+    Ok(())
 }
 
 /// The values of a row, one after the other.
@@ -137,6 +164,11 @@ impl<'row> Columns<'row> {
         DateTime::from_timestamp_micros(micros).ok_or(rusqlite::Error::IntegralValueOutOfRange(index, micros))
     }
 
+    /// The next three columns as what is edited.
+    pub(super) fn edits(&mut self) -> rusqlite::Result<Edits> {
+        Ok(Edits { files: self.next()?, lines_added: self.next()?, lines_removed: self.next()? })
+    }
+
     /// The next column's text, borrowed; `None` where it is NULL.
     pub(super) fn text(&mut self) -> rusqlite::Result<Option<&'row str>> {
         let index = self.next;
@@ -147,8 +179,17 @@ impl<'row> Columns<'row> {
     /// The next column's value as one of the words that `T` knows.
     pub(super) fn word<T: Deserialize<'row>>(&mut self) -> rusqlite::Result<T> {
         let index = self.next;
-        let text = self.text()?.unwrap_or_default();
-        T::deserialize(BorrowedStrDeserializer::<value::Error>::new(text))
-            .map_err(|error| rusqlite::Error::FromSqlConversionFailure(index, Type::Text, error.into()))
+        word(index, self.text()?.unwrap_or_default())
     }
+
+    /// As [`Columns::word`]; `None` where it is NULL.
+    pub(super) fn word_or_null<T: Deserialize<'row>>(&mut self) -> rusqlite::Result<Option<T>> {
+        let index = self.next;
+        self.text()?.map(|text| word(index, text)).transpose()
+    }
+}
+
+fn word<'row, T: Deserialize<'row>>(index: usize, text: &'row str) -> rusqlite::Result<T> {
+    T::deserialize(BorrowedStrDeserializer::<value::Error>::new(text))
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(index, Type::Text, error.into()))
 }
