@@ -135,9 +135,11 @@ impl DayUsage {
         }
     }
 
-    /// Sets what became of suggestions, for all users of the day anew. It brings in users who had nothing else that day.
+    /// Sets what became of suggestions, for all users of the day anew. It brings in users who had nothing else that day, and
+    /// takes those out that it had brought in before and does not now.
     pub fn set_acceptance(&mut self, acceptance: BTreeMap<String, Acceptance>) {
         self.users.values_mut().for_each(|user| user.acceptance = None);
+        self.users.retain(|_, user| *user != UserUsage::default());
         for (name, acceptance) in acceptance {
             self.user(&name).acceptance = Some(acceptance);
         }
@@ -323,6 +325,25 @@ mod tests {
         let told = UsageEvent { tokens: Tokens { input: Some(7), ..Tokens::default() }, ..completion(1, "ada") };
         let ada = of_ada(&[told, completion(2, "ada")]);
         assert_eq!(ada.tokens, Tokens { input: Some(7), output: None, cached: None, ..Tokens::default() });
+    }
+
+    #[test]
+    fn acceptance_brings_users_in_and_is_set_anew_each_time() {
+        let accepted = |accepted| {
+            let mut acceptance = Acceptance::default();
+            acceptance.completions.accepted = accepted;
+            acceptance
+        };
+        let mut day = fold(&[completion(1, "ada")]);
+        day.set_acceptance([("ada".to_owned(), accepted(1)), ("mary".to_owned(), accepted(2))].into());
+        assert_eq!(day.users["mary"], UserUsage { acceptance: Some(accepted(2)), ..UserUsage::default() });
+        let mut both = day.clone();
+        both.merge(&day);
+        assert_eq!(both.users["mary"].acceptance, Some(accepted(4)));
+        day.set_acceptance([("ada".to_owned(), accepted(3))].into());
+        let mut ada = of_ada(&[completion(1, "ada")]);
+        ada.acceptance = Some(accepted(3));
+        assert_eq!(day.users, BTreeMap::from([("ada".to_owned(), ada)]));
     }
 
     proptest! {

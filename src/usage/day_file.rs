@@ -7,8 +7,8 @@ use chrono::NaiveDate;
 use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
-use super::{DayUsage, UserUsage};
-use crate::copilot::vocabulary::Tokens;
+use super::{Acceptance, ChatActions, DayUsage, Fates, Sessions, UserUsage};
+use crate::copilot::vocabulary::{Edits, Tokens};
 
 #[derive(Serialize)]
 struct DayFile<'a> {
@@ -29,14 +29,61 @@ struct UserEntry<'a> {
     models: &'a BTreeMap<String, u64>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     features: &'a BTreeMap<String, u64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    actions: &'a BTreeMap<String, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tokens: Option<Tokens>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nano_aiu: Option<u64>,
+    #[serde(skip_serializing_if = "Edits::is_none")]
+    edits: Edits,
     interactions: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shown: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted: Option<u64>,
     lines_suggested: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lines_accepted: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acceptance: Option<AcceptanceEntry>,
+}
+
+/// What became of suggestions, by what they were. A part of which there is nothing to tell is absent; the sums of the first two
+/// in the user's entry are there whenever telemetry came.
+#[derive(Serialize, Default, PartialEq)]
+struct AcceptanceEntry {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completions: Option<Fates>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_edits: Option<Fates>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chat: Option<ChatActions>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cli_sessions: Option<Sessions>,
+}
+
+impl AcceptanceEntry {
+    /// `None` where all of it would be absent.
+    fn of(acceptance: &Acceptance) -> Option<Self> {
+        let entry = Self {
+            completions: told(acceptance.completions),
+            next_edits: told(acceptance.next_edits),
+            chat: told(acceptance.chat),
+            cli_sessions: told(acceptance.sessions),
+        };
+        told(entry)
+    }
+}
+
+/// `None` where there is nothing but zeros.
+fn told<T: Default + PartialEq>(counts: T) -> Option<T> {
+    Some(counts).filter(|counts| *counts != T::default())
 }
 
 impl<'a> From<&'a UserUsage> for UserEntry<'a> {
     fn from(usage: &'a UserUsage) -> Self {
+        let suggestions = usage.acceptance.as_ref().map(Acceptance::suggestions);
         Self {
             chat_turns: usage.chat_turns(),
             completions_count: usage.completions_count(),
@@ -44,9 +91,16 @@ impl<'a> From<&'a UserUsage> for UserEntry<'a> {
             completions: &usage.completions,
             models: &usage.models,
             features: &usage.features,
-            tokens: Some(usage.tokens).filter(|tokens| *tokens != Tokens::default()),
+            actions: &usage.actions,
+            tokens: told(usage.tokens),
+            nano_aiu: usage.nano_aiu,
+            edits: usage.edits,
             interactions: usage.interactions(),
+            shown: suggestions.map(|fates| fates.shown),
+            accepted: suggestions.map(|fates| fates.accepted),
             lines_suggested: usage.lines_suggested,
+            lines_accepted: suggestions.map(|fates| fates.lines_accepted),
+            acceptance: usage.acceptance.as_ref().and_then(AcceptanceEntry::of),
         }
     }
 }
@@ -241,6 +295,149 @@ mod tests {
                     },
                     "interactions": 0,
                     "lines_suggested": 0
+                }
+            }
+        }
+        "#);
+    }
+
+    #[test]
+    fn what_telemetry_and_agents_tell_stands_beside_the_rest() {
+        let agent = UsageEvent {
+            action: Some("agent".to_owned()),
+            tokens: Tokens {
+                input: Some(900),
+                output: Some(120),
+                cached: Some(512),
+                cache_written: Some(64),
+                reasoning: Some(80),
+            },
+            nano_aiu: Some(3_100_000),
+            edits: Edits { files: 2, lines_added: 30, lines_removed: 4 },
+            ..chat(2, "ada")
+        };
+        let mut day = day_of(&[completion(1, "ada"), agent, chat(3, "grace")]);
+        let acceptance = Acceptance {
+            completions: Fates { shown: 3, accepted: 2, accepted_partially: 1, lines_accepted: 5, ..Fates::default() },
+            next_edits: Fates { shown: 1, rejected: 1, ..Fates::default() },
+            chat: ChatActions { copied: 1, lines: 7, ..ChatActions::default() },
+            sessions: Sessions::default(),
+        };
+        // Mary's clients sent telemetry, but nothing that counts, and she asked nothing.
+        let users = [("ada", acceptance), ("mary", Acceptance::default())];
+        day.set_acceptance(users.map(|(user, acceptance)| (user.to_owned(), acceptance)).into());
+        insta::assert_snapshot!(day.to_json(), @r#"
+        {
+            "day": "2025-03-14",
+            "total_chat_turns": 2,
+            "total_completions_count": 1,
+            "usage": {
+                "ada": {
+                    "chat_turns": 1,
+                    "completions_count": 1,
+                    "chat": {
+                        "vscode-1.99.0": 1
+                    },
+                    "completions": {
+                        "vscode-1.99.0": {
+                            "python": 1
+                        }
+                    },
+                    "models": {
+                        "gpt-4o": 1,
+                        "gpt-4o-copilot": 1
+                    },
+                    "features": {
+                        "chat_panel_ask_mode": 1,
+                        "code_completion": 1
+                    },
+                    "actions": {
+                        "agent": 1
+                    },
+                    "tokens": {
+                        "input": 900,
+                        "output": 120,
+                        "cached": 512,
+                        "cache_written": 64,
+                        "reasoning": 80
+                    },
+                    "nano_aiu": 3100000,
+                    "edits": {
+                        "files": 2,
+                        "lines_added": 30,
+                        "lines_removed": 4
+                    },
+                    "interactions": 1,
+                    "shown": 4,
+                    "accepted": 2,
+                    "lines_suggested": 4,
+                    "lines_accepted": 5,
+                    "acceptance": {
+                        "completions": {
+                            "shown": 3,
+                            "accepted": 2,
+                            "accepted_partially": 1,
+                            "rejected": 0,
+                            "lines_shown": 0,
+                            "lines_accepted": 5,
+                            "characters_shown": 0,
+                            "characters_accepted": 0,
+                            "kept": 0,
+                            "lost": 0
+                        },
+                        "next_edits": {
+                            "shown": 1,
+                            "accepted": 0,
+                            "accepted_partially": 0,
+                            "rejected": 1,
+                            "lines_shown": 0,
+                            "lines_accepted": 0,
+                            "characters_shown": 0,
+                            "characters_accepted": 0,
+                            "kept": 0,
+                            "lost": 0
+                        },
+                        "chat": {
+                            "copied": 1,
+                            "inserted": 0,
+                            "applied": 0,
+                            "edits_kept": 0,
+                            "edits_undone": 0,
+                            "lines": 7
+                        }
+                    }
+                },
+                "grace": {
+                    "chat_turns": 1,
+                    "completions_count": 0,
+                    "chat": {
+                        "vscode-1.99.0": 1
+                    },
+                    "completions": {},
+                    "models": {
+                        "gpt-4o": 1
+                    },
+                    "features": {
+                        "chat_panel_ask_mode": 1
+                    },
+                    "tokens": {
+                        "input": 900,
+                        "output": 120,
+                        "cached": 512
+                    },
+                    "interactions": 1,
+                    "lines_suggested": 2
+                },
+                "mary": {
+                    "chat_turns": 0,
+                    "completions_count": 0,
+                    "chat": {},
+                    "completions": {},
+                    "interactions": 0,
+                    "shown": 0,
+                    "accepted": 0,
+                    "lines_suggested": 0,
+                    "lines_accepted": 0
                 }
             }
         }

@@ -224,7 +224,7 @@ fn model(arrivals: &[Arrival]) -> BTreeMap<NaiveDate, BTreeMap<String, Acceptanc
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn the_order_does_not_matter_and_the_counts_are_the_models(
