@@ -7,6 +7,7 @@
 //! - [`raw`]: an origin that sends any bytes a test wants, for what an HTTP library would refuse to send.
 //! - [`client`]: a client that goes through a proxy, or past it.
 //! - [`ide`]: developers at work in VS Code and JetBrains editors.
+//! - [`websocket`]: one side of a WebSocket.
 //! - [`tls`]: the authority that the fakes' certificates come from.
 
 pub mod client;
@@ -16,3 +17,4 @@ pub mod ide;
 pub mod raw;
 pub mod rng;
 pub mod tls;
+pub mod websocket;

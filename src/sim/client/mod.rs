@@ -17,6 +17,7 @@ use super::tls::{self, Alpn, TlsError};
 
 mod connection;
 mod tunnel;
+mod websocket;
 
 pub use connection::{Connection, Reply, RequestBody};
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{ClientError, ConnectAnswer};
@@ -33,8 +33,9 @@ fn request(authority: &str, credentials: Option<&str>) -> String {
     )
 }
 
-async fn answer(socket: &mut TcpStream) -> io::Result<ConnectAnswer> {
-    // One byte at a time: what follows the head of a 2xx belongs to the tunnel.
+/// The answer to a request for another protocol: CONNECT, or an upgrade.
+pub(super) async fn answer(socket: &mut (impl AsyncRead + Unpin)) -> io::Result<ConnectAnswer> {
+    // One byte at a time: what follows the head of a 2xx or 101 belongs to the tunnel.
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(socket.read_u8().await?);
@@ -43,7 +44,7 @@ async fn answer(socket: &mut TcpStream) -> io::Result<ConnectAnswer> {
         }
     }
     let mut answer = parse(&head)?;
-    if !(200..300).contains(&answer.status) {
+    if !matches!(answer.status, 101 | 200..300) {
         answer.body = body(socket, answer.header("content-length")).await;
     }
     Ok(answer)
@@ -61,7 +62,7 @@ fn parse(head: &[u8]) -> io::Result<ConnectAnswer> {
 }
 
 /// A refusal's body: of the given length, else until the proxy closes. What does not come is left out.
-async fn body(socket: &mut TcpStream, length: Option<&str>) -> String {
+async fn body(socket: &mut (impl AsyncRead + Unpin), length: Option<&str>) -> String {
     let length = length.and_then(|text| text.parse().ok()).unwrap_or(MAX_ANSWER as u64);
     let mut body = Vec::new();
     let _ = socket.take(length.min(MAX_ANSWER as u64)).read_to_end(&mut body).await;

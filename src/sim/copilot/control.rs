@@ -30,6 +30,11 @@ pub const ENCODING: &str = "x-sim-encoding";
 /// Interim answers before the final one over HTTP/1.1, such as `103` or `100,103`.
 pub const INTERIM: &str = "x-sim-interim";
 
+/// What the 101 of a WebSocket says in `Sec-WebSocket-Extensions`, where the client offers permessage-deflate.
+pub const WEBSOCKET_EXTENSIONS: &str = "x-sim-websocket-extensions";
+/// Send each message of a WebSocket in this many frames, with a ping between them.
+pub const FRAGMENTS: &str = "x-sim-fragments";
+
 /// How a body is delimited (RFC 9112 section 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
@@ -53,6 +58,7 @@ pub(super) struct Control {
     pub(super) framing: Option<Framing>,
     pub(super) coding: Option<Coding>,
     pub(super) interim: Vec<u16>,
+    pub(super) fragments: Option<usize>,
 }
 
 impl Control {
@@ -71,6 +77,7 @@ impl Control {
             framing: request.header(FRAMING).and_then(framing),
             coding: request.header(ENCODING).and_then(|name| coding(name, request)),
             interim: request.header(INTERIM).map(interim).unwrap_or_default(),
+            fragments: number(request, FRAGMENTS),
         }
     }
 }

@@ -11,6 +11,7 @@ use super::control::{Control, Framing};
 use super::pacing::{Act, Performance};
 use super::seen::{Fields, OpenExchange, SeenRequest};
 use super::service::Service;
+use super::websocket;
 use super::wire::{RequestHead, Wire};
 
 /// Serves one connection to its end. An error means that it ended early, which is for the ledger to tell.
@@ -23,6 +24,10 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     loop {
         match wire.head().await {
             Ok(Some(head)) => {
+                let request = seen(&head, connection);
+                if websocket::is_asked_for(&head, &request) {
+                    return websocket::serve(wire, request, service).await;
+                }
                 if !exchange(&mut wire, &head, service, connection).await? {
                     break;
                 }

@@ -27,6 +27,7 @@ mod pacing;
 mod seen;
 mod service;
 mod sse;
+mod websocket;
 mod wire;
 
 pub use completions::NOTHING_TO_ADD;

@@ -47,6 +47,11 @@ impl<S: AsyncRead + Unpin> Wire<S> {
         Self { stream, ahead: BytesMut::with_capacity(8 * 1024) }
     }
 
+    /// The connection and what was read ahead, for another protocol.
+    pub(super) fn into_parts(self) -> (S, BytesMut) {
+        (self.stream, self.ahead)
+    }
+
     /// The next request's head; `None` where the client closed in between.
     pub(super) async fn head(&mut self) -> io::Result<Option<RequestHead>> {
         loop {
