@@ -50,6 +50,8 @@ pub struct Metrics {
     pub commit_wait: Histogram,
     /// Exchanges whose end was released before the spool had them.
     pub late: Counter,
+    /// WebSockets to a model whose messages could not be read to their end.
+    pub unread_websockets: Counter,
     /// Exchanges that the recorder has done.
     pub exchanges: Labelled<(Kind, Class), Counter>,
     /// Those of `exchanges` that are noise.
@@ -71,6 +73,7 @@ impl Metrics {
             first_byte: Histogram::new(FIRST_BYTE_BUCKETS),
             commit_wait: Histogram::new(COMMIT_BUCKETS),
             late: Counter::default(),
+            unread_websockets: Counter::default(),
             exchanges: Labelled::register(to, "exchanges", "Captured exchanges that the recorder has done"),
             noise: Labelled::register(to, "noise_exchanges", "Captured exchanges that count for nothing"),
             panics: Counter::default(),
@@ -86,6 +89,8 @@ impl Metrics {
         to.register_with_unit("commit_wait", commit_wait, Unit::Seconds, self.commit_wait.clone());
         let late = "Exchanges whose end was released before their copy was safe (capture.commit_timeout_ms)";
         to.register("late_exchanges", late, self.late.clone());
+        let unread = "WebSockets whose messages could not be read any further, and so are not recorded";
+        to.register("unread_websockets", unread, self.unread_websockets.clone());
         to.register("panics", "Panics, each of which ended one exchange or one task", self.panics.clone());
     }
 

@@ -13,19 +13,26 @@ use crate::exchange::{BodySize, Ending, Exchange, ExchangeId, Head, ResponseHead
 use crate::recorder::{Ack, Intake};
 
 /// A body's copy, which stops at a limit.
-#[derive(Debug, Default)]
-struct Copy {
-    kept: Vec<u8>,
-    size: BodySize,
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Copy {
+    pub(crate) kept: Vec<u8>,
+    pub(crate) size: BodySize,
 }
 
 impl Copy {
-    fn extend(&mut self, data: &[u8], limit: usize) {
+    pub(crate) fn extend(&mut self, data: &[u8], limit: usize) {
         self.size.bytes += data.len() as u64;
         let room = limit.saturating_sub(self.kept.len());
         let part = data.get(..room.min(data.len())).unwrap_or_default();
         self.kept.extend_from_slice(part);
         self.size.truncated |= part.len() < data.len();
+    }
+
+    /// Adds what another copy has of its body.
+    fn append(&mut self, part: &Self, limit: usize) {
+        self.extend(&part.kept, limit);
+        self.size.bytes += part.size.bytes - part.kept.len() as u64;
+        self.size.truncated |= part.size.truncated;
     }
 
     /// The copy without tokens. In a coded body none can be seen; the recorder removes them when it has decoded it, which is
@@ -48,6 +55,16 @@ struct Draft {
 }
 
 impl Draft {
+    /// Something of the answer has come. With the first of it, how long it was waited for.
+    fn first_byte(&mut self) -> Option<Duration> {
+        if self.first_byte.is_some() {
+            return None;
+        }
+        let now = Instant::now();
+        self.first_byte = Some(now);
+        Some(now - self.begun)
+    }
+
     fn finish(self, ending: Ending) -> Exchange {
         let (request_body, request_size) = self.request.into_redacted(self.head.request_is_coded());
         let (response_body, response_size) = self.response.into_redacted(self.head.response_is_coded());
@@ -99,14 +116,30 @@ impl Recording {
             ending: Ending::Canceled,
             timings: Timings { started_at: now, ended_at: now, first_byte_us: None, duration_us: 0 },
         };
-        let draft = Draft {
-            head,
-            begun: Instant::now(),
-            first_byte: None,
-            request: Copy::default(),
-            response: Copy::default(),
-        };
+        Self::with(intake, limit, head, Copy::default(), under_way)
+    }
+
+    /// Begins with a request that is a message on a connection whose upgrade had this head.
+    pub(crate) fn of_message(
+        intake: Arc<Intake>,
+        limit: usize,
+        mut head: Head,
+        request: Copy,
+        under_way: TaskTrackerToken,
+    ) -> Self {
+        head.id = ExchangeId::now();
+        head.timings.started_at = Utc::now().trunc_subsecs(6);
+        Self::with(intake, limit, head, request, under_way)
+    }
+
+    fn with(intake: Arc<Intake>, limit: usize, head: Head, request: Copy, under_way: TaskTrackerToken) -> Self {
+        let draft = Draft { head, begun: Instant::now(), first_byte: None, request, response: Copy::default() };
         Self { draft: Arc::new(Mutex::new(Some(draft))), intake, limit, _under_way: under_way }
+    }
+
+    /// The head alone; nothing is handed over.
+    pub(crate) fn into_head(self) -> Option<Head> {
+        lock(&self.draft).take().map(|draft| draft.head)
     }
 
     /// What the request's body writes its copy to.
@@ -131,12 +164,25 @@ impl Recording {
         let mut draft = lock(&self.draft);
         let draft = draft.as_mut()?;
         draft.response.extend(data, self.limit);
+        draft.first_byte()
+    }
+
+    /// A message of the answer has come, as [`Recording::response_data`]. Line feeds stand between messages.
+    pub(crate) fn response_message(&self, message: &Copy) -> Option<Duration> {
+        let mut draft = lock(&self.draft);
+        let draft = draft.as_mut()?;
         if draft.first_byte.is_some() {
-            return None;
+            draft.response.extend(b"\n", self.limit);
         }
-        let now = Instant::now();
-        draft.first_byte = Some(now);
-        Some(now - draft.begun)
+        draft.response.append(message, self.limit);
+        draft.first_byte()
+    }
+
+    /// More of the answer comes than can be copied.
+    pub(crate) fn cut_short(&self) {
+        if let Some(draft) = lock(&self.draft).as_mut() {
+            draft.response.size.truncated = true;
+        }
     }
 
     /// The exchange is over. `None` if that was said before.
@@ -169,7 +215,7 @@ impl RequestCopy {
     }
 }
 
-fn response_head(status: u16, headers: &HeaderMap) -> ResponseHead {
+pub(crate) fn response_head(status: u16, headers: &HeaderMap) -> ResponseHead {
     ResponseHead { status, headers: redact::headers(headers) }
 }
 

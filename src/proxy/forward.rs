@@ -60,6 +60,16 @@ fn begin_recording(
     if !sender.intercepted || copilot::capture(&parts.method, &sender.origin.host, parts.uri.path()).is_none() {
         return Ok(None);
     }
+    recording(context, settings, sender, parts).map(Some)
+}
+
+/// Begins to record, where that must be and is possible.
+pub(crate) fn recording(
+    context: &Context,
+    settings: &Settings,
+    sender: &Sender<'_>,
+    parts: &request::Parts,
+) -> Result<Recording, Refusal> {
     if settings.capture.on_failure == OnFailure::Refuse && !context.intake.accepts() {
         return Err(Refusal::NotRecording);
     }
@@ -69,7 +79,7 @@ fn begin_recording(
     let limit = usize::try_from(settings.capture.max_body).unwrap_or(usize::MAX);
     let intake = Arc::clone(&context.intake);
     let under_way = context.tasks.token();
-    Ok(Some(Recording::begin(intake, limit, sender.guest.name().as_str(), sender.client, &url, parts, under_way)))
+    Ok(Recording::begin(intake, limit, sender.guest.name().as_str(), sender.client, &url, parts, under_way))
 }
 
 pub(crate) fn patience(settings: &Settings) -> Patience {

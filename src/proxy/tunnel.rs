@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::admission::Guest;
 use super::answer::Refusal;
@@ -173,7 +174,8 @@ where
     let _open = context.metrics.open_tunnel(TunnelRoute::Tunnel);
     match timeout(context.limits.handshake, upgrade).await {
         Ok(Ok(client)) => {
-            let (sent, received) = splice(&context, &tunnel.guest, TokioIo::new(client), server).await;
+            let (sent, received) =
+                splice(&context, &tunnel.guest, TokioIo::new(client), server, &TaskTracker::new()).await;
             tracing::debug!(host = %tunnel.origin, user = %tunnel.guest.name(), sent, received, "tunnel ended");
         }
         Ok(Err(error)) => tracing::debug!(host = %tunnel.origin, %error, "tunnel ended"),
@@ -183,14 +185,27 @@ where
 
 /// Copies both ways until both sides are done, nothing moves for too long, or the user may no longer pass: in these bytes
 /// there is no next request to refuse. Gives the bytes sent and received by the client.
-pub(crate) async fn splice<C, S>(context: &Context, guest: &Guest, client: C, server: S) -> (u64, u64)
+///
+/// `under_way` is what a shutdown leaves time for, however long it is silent.
+pub(crate) async fn splice<C, S>(
+    context: &Context,
+    guest: &Guest,
+    client: C,
+    server: S,
+    under_way: &TaskTracker,
+) -> (u64, u64)
 where
     C: AsyncRead + AsyncWrite + Unpin,
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let silence = tunnel_silence(&context.live.current().settings);
-    let stop =
-        Stop { drain: &context.drain, drain_silence: context.limits.drain_silence, revoked: revoked(context, guest) };
+    let stop = Stop {
+        drain: &context.drain,
+        drain_silence: context.limits.drain_silence,
+        under_way,
+        cut: &context.cut,
+        revoked: revoked(context, guest),
+    };
     copy(client, server, silence, stop).await
 }
 
@@ -210,6 +225,9 @@ struct Stop<'a, R> {
     drain: &'a CancellationToken,
     /// The silence that is too long once `drain` is cancelled.
     drain_silence: Duration,
+    /// Not empty where a silence is none.
+    under_way: &'a TaskTracker,
+    cut: &'a CancellationToken,
     revoked: R,
 }
 
@@ -224,12 +242,20 @@ where
     let mut client = Watched::new(client, Arc::clone(&activity));
     let drained = async {
         stop.drain.cancelled().await;
-        activity.silence(stop.drain_silence).await;
+        stop.under_way.close();
+        loop {
+            stop.under_way.wait().await;
+            activity.silence(stop.drain_silence).await;
+            if stop.under_way.is_empty() {
+                return;
+            }
+        }
     };
     tokio::select! {
         _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
         () = activity.silence(silence) => {}
         () = drained => {}
+        () = stop.cut.cancelled() => {}
         () = stop.revoked => {}
     }
     activity.bytes()
@@ -251,7 +277,14 @@ mod tests {
         let ((client, near_client), (server, near_server)) = (duplex(64), duplex(64));
         let drain = drain.clone();
         let copied = tokio::spawn(async move {
-            let stop = Stop { drain: &drain, drain_silence: DRAIN_SILENCE, revoked: std::future::pending() };
+            let (under_way, cut) = (TaskTracker::new(), CancellationToken::new());
+            let stop = Stop {
+                drain: &drain,
+                drain_silence: DRAIN_SILENCE,
+                under_way: &under_way,
+                cut: &cut,
+                revoked: std::future::pending(),
+            };
             copy(near_client, near_server, SILENCE, stop).await
         });
         (client, server, copied)
