@@ -400,3 +400,61 @@ async fn a_retired_connection_ends_what_it_has_begun() {
     assert!(connection.send(chat(true)).await.is_err());
     assert!(direct(&authority, &fake, Alpn::Http2).await.send(chat(false)).await.is_ok());
 }
+
+/// The same task over each interface of the models: a call of a tool, then words once its result is in.
+#[tokio::test]
+async fn a_prompt_can_ask_each_interface_for_a_call() {
+    let authority = TestAuthority::new().unwrap();
+    let fake = fake(&authority, FakeOptions::default()).await;
+    let connection = direct(&authority, &fake, Alpn::Both).await;
+    let input = json!({"path": "/work/limits.py", "file_text": "LIMIT = 3\n"});
+    let prompt = format!("Make a file: {}create {input}", control::CALL);
+    let asked = json!({"role": "user", "content": prompt});
+    let result = json!({"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "made"}]});
+    for (path, list, result, field, finish) in [
+        ("/chat/completions", "messages", json!({"role": "tool", "content": "made"}), "arguments", "tool_calls"),
+        ("/responses", "input", json!({"type": "function_call_output", "output": "made"}), "delta", "completed"),
+        ("/v1/messages", "messages", result, "partial_json", "tool_use"),
+    ] {
+        let called = reply(&connection, path, json!({"model": "m", "stream": true, list: [asked]})).await;
+        let pieces: String = called.iter().filter_map(|event| find(event, field)).collect();
+        assert!(pieces.contains("LIMIT = 3"), "{path}: {pieces}");
+        assert!(called.iter().any(|event| event.to_string().contains(finish)), "{path}: {called:?}");
+        let said = reply(&connection, path, json!({"model": "m", "stream": true, list: [asked, result]})).await;
+        assert!(said.iter().all(|event| find(event, "partial_json").is_none()), "{path}");
+        assert!(said.iter().any(|event| event.to_string().contains("total_nano_aiu")), "{path}");
+    }
+}
+
+async fn reply(connection: &Connection, path: &str, body: Value) -> Vec<Value> {
+    let request = Request::post(path).body(Bytes::from(body.to_string())).unwrap();
+    let mut reply = connection.send(request).await.unwrap();
+    assert!(reply.header("x-quota-snapshot-premium_interactions").is_some(), "{path}");
+    let text = String::from_utf8(reply.bytes().await.unwrap().to_vec()).unwrap();
+    let data = text.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|data| *data != "[DONE]");
+    data.map(|data| serde_json::from_str(data).unwrap()).collect()
+}
+
+/// The text of a field, wherever it stands in an event.
+fn find<'a>(event: &'a Value, field: &str) -> Option<&'a str> {
+    match event {
+        Value::Object(fields) => {
+            let own = fields.get(field).and_then(Value::as_str);
+            own.or_else(|| fields.values().find_map(|value| find(value, field)))
+        }
+        Value::Array(items) => items.iter().find_map(|item| find(item, field)),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn a_forced_tool_ends_as_the_service_ends_it() {
+    let authority = TestAuthority::new().unwrap();
+    let fake = fake(&authority, FakeOptions::default()).await;
+    let connection = direct(&authority, &fake, Alpn::Both).await;
+    let choice = json!({"type": "function", "function": {"name": "showSuggestions"}});
+    let body = json!({"model": "gpt-4o-mini", "stream": true, "tool_choice": choice, "messages": []});
+    let events = reply(&connection, "/chat/completions", body).await;
+    assert!(events.iter().any(|event| find(event, "name") == Some("showSuggestions")));
+    assert!(events.iter().any(|event| find(event, "finish_reason") == Some("stop")));
+}

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::control::{Control, Framing};
 use super::encoding::decode_request;
 use super::seen::SeenRequest;
-use super::{account, chat, completions, newer};
+use super::{account, chat, completions, messages, responses};
 use crate::sim::rng::{Seeded, fingerprint};
 
 /// An answer before it is sent.
@@ -107,13 +107,17 @@ fn route(question: &mut Question<'_>) -> Answer {
     let path = question.request.path().to_owned();
     match (question.request.method.as_str(), path.as_str()) {
         ("POST", "/chat/completions") => chat::answer(question),
-        ("POST", "/responses") => newer::responses(question),
-        ("POST", "/v1/messages") => newer::messages(question),
-        ("POST", "/telemetry") => account::telemetry(question.request),
+        ("POST", "/responses") => responses::answer(question),
+        ("POST", "/v1/messages") => messages::answer(question),
+        ("POST", "/telemetry" | "/v2/track") => account::telemetry(question.request),
+        ("GET", "/telemetry") => account::experiments(),
         ("GET", "/_ping") => Answer::text("OK"),
         ("GET", "/models") => account::models(question.request),
         ("GET", "/copilot_internal/v2/token") => account::token(question),
         ("GET", "/copilot_internal/user") => account::user(question),
+        ("GET", "/user") => account::login(question),
+        ("GET", "/agents") => Answer::json(200, &json!({"agents": []})),
+        ("POST", path) if path.starts_with("/agents/") => chat::agent(question),
         ("POST", path) => match engine(path).map(str::to_owned) {
             Some(engine) => completions::answer(question, &engine),
             None => not_found(),

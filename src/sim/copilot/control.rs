@@ -1,4 +1,5 @@
-//! How a request tells the fake to behave: header fields `x-sim-*`, so that a test steers each exchange by itself.
+//! How a request tells the fake to behave: header fields `x-sim-*`, so that a test steers each exchange by itself; for
+//! clients whose header fields are their own, words in the prompt.
 
 use std::time::Duration;
 
@@ -34,6 +35,12 @@ pub const INTERIM: &str = "x-sim-interim";
 pub const WEBSOCKET_EXTENSIONS: &str = "x-sim-websocket-extensions";
 /// Send each message of a WebSocket in this many frames, with a ping between them.
 pub const FRAGMENTS: &str = "x-sim-fragments";
+
+/// Name of the tool that the model calls, or `any` for one of those offered.
+pub const TOOL: &str = "x-sim-tool";
+/// In a prompt, before a tool's name and its input as JSON: the model calls that tool, and answers in words once it has
+/// the result. The input of a custom tool is a JSON string.
+pub const CALL: &str = "sim:call ";
 
 /// How a body is delimited (RFC 9112 section 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

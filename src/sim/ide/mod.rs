@@ -219,7 +219,7 @@ impl Developer {
     pub async fn ask(&self) -> Result<Turn, WorkError> {
         let (conversation, interaction_id) = (self.conversation(), self.rng().uuid());
         let body = requests::chat_body(&requests::opening(conversation, conversation.question));
-        let brought = self.chat_call(&interaction_id, "user", "conversation-panel", &body).await?;
+        let brought = self.chat_call(&interaction_id, "user", "conversation-panel", &body, None).await?;
         Ok(turn(interaction_id, conversation, brought.text, 0))
     }
 
@@ -230,7 +230,7 @@ impl Developer {
     /// [`WorkError`].
     pub async fn fetch_follow_up(&self, turn: &Turn) -> Result<(), WorkError> {
         let body = requests::follow_up_body(&turn.question, &turn.answer);
-        self.chat_call(&turn.interaction_id, "user", "conversation-panel", &body).await.map(drop)
+        self.chat_call(&turn.interaction_id, "user", "conversation-panel", &body, None).await.map(drop)
     }
 
     /// One agent turn: the person's request, then `steps` calls by the agent with the results of its tools.
@@ -243,8 +243,9 @@ impl Developer {
         let mut answer = String::new();
         for step in 0..=steps {
             let initiator = if step == 0 { "user" } else { "agent" };
-            let body = requests::agent_body(&messages, step == steps);
-            let brought = self.chat_call(&interaction_id, initiator, "conversation-agent", &body).await?;
+            let body = requests::agent_body(&messages);
+            let tool = (step < steps).then_some("any");
+            let brought = self.chat_call(&interaction_id, initiator, "conversation-agent", &body, tool).await?;
             if let Some(call) = brought.call {
                 let function = json!({"name": call.name, "arguments": call.arguments});
                 let calls = json!([{"id": call.id, "type": "function", "function": function}]);
@@ -305,10 +306,15 @@ impl Developer {
         initiator: &'static str,
         intent: &'static str,
         body: &Value,
+        tool: Option<&'static str>,
     ) -> Result<Brought, WorkError> {
         let id = self.rng().uuid();
         let call = ChatCall { id: &id, interaction, initiator, interaction_type: "conversation-panel", intent };
-        let request = self.session.chat(&call, body).map_err(ClientError::from)?;
+        let mut request = self.session.chat(&call, body).map_err(ClientError::from)?;
+        if let Some(tool) = tool {
+            // The fake decides as a model would; a developer who wants so many steps has to say so.
+            request.headers_mut().insert(HeaderName::from_static(control::TOOL), HeaderValue::from_static(tool));
+        }
         Ok(Brought::by(&self.fetch(CHAT_HOST, request).await?))
     }
 

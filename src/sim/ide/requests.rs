@@ -131,15 +131,14 @@ pub(super) fn chat_body(messages: &[Value]) -> Value {
            "stream": true, "stream_options": {"include_usage": true}})
 }
 
-/// The body of one call of an agent; in its last one no more tools may be used.
-pub(super) fn agent_body(messages: &[Value], last: bool) -> Value {
+/// The body of one call of an agent.
+pub(super) fn agent_body(messages: &[Value]) -> Value {
     let tools = json!([
         tool("read_file", "Read the contents of a file.", "filePath"),
         tool("grep_search", "Find text in the files of the workspace.", "query"),
         tool("list_dir", "List the contents of a directory.", "path"),
     ]);
-    let choice = if last { "none" } else { "auto" };
-    with(chat_body(messages), [("tools", tools), ("tool_choice", json!(choice))])
+    with(chat_body(messages), [("tools", tools), ("tool_choice", json!("auto"))])
 }
 
 /// The body of the call with which JetBrains editors fetch a title and a next question after an answer.
