@@ -16,10 +16,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cli;
 mod curl;
+mod editors;
 mod job;
+mod language_server;
 mod programs;
+mod rpc;
 mod scenario;
+mod stage;
 
 /// What every client has to show.
 macro_rules! client {

@@ -129,7 +129,7 @@ fn source(name: &str) -> PathBuf {
 }
 
 /// Where `tests/run` puts what it installs.
-fn installations() -> PathBuf {
+pub(crate) fn installations() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("clients")
 }
 

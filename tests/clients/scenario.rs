@@ -57,9 +57,14 @@ pub(crate) fn start(upstream: &Upstream) -> Copilens {
 pub(crate) fn is_skipped(client: &str, program: Program, job: &Job) -> bool {
     let missing = program(job).err();
     if let Some(missing) = &missing {
-        let _ = writeln!(std::io::stderr(), "skipped: {client}: {missing}");
+        skip(client, missing);
     }
     missing.is_some()
+}
+
+/// The line that `tests/run` repeats at its end.
+pub(crate) fn skip(client: &str, missing: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: {client}: {missing}");
 }
 
 /// Runs a job, letting each event go only when the client has handed back the one before it.

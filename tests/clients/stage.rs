@@ -1,0 +1,172 @@
+//! What Copilot's own clients find: copilens before a fake Copilot under the real hosts' names, and nothing else.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use copilens::sim::copilot::{FakeCopilot, FakeOptions, Seen, SeenRequest};
+use copilens::sim::tls::{Alpn, TestAuthority};
+use serde_json::Value;
+
+use crate::job::command;
+use crate::programs::installations;
+use crate::support::{Copilens, Site, Upstream};
+
+/// A bound for waiting, never a measure: the clients are large programs, and several of them start at once.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Every host that the clients ask for. Microsoft's takes a second copy of the telemetry.
+const HOSTS: [&str; 8] = [
+    "api.github.com",
+    "api.githubcopilot.com",
+    "api.business.githubcopilot.com",
+    "proxy.business.githubcopilot.com",
+    "telemetry.business.githubcopilot.com",
+    "origin-tracker.business.githubcopilot.com",
+    "copilot-telemetry.githubusercontent.com",
+    "dc.services.visualstudio.com",
+];
+
+/// Copilens, the fake behind it, and a folder for the client's own files.
+pub(crate) struct Stage {
+    pub(crate) upstream: Upstream,
+    pub(crate) copilens: Copilens,
+}
+
+impl Stage {
+    /// A stage on which nothing leaves the machine.
+    pub(crate) async fn set() -> Self {
+        Self::set_with(|site| site).await
+    }
+
+    /// As [`Stage::set`], with Microsoft's telemetry intercepted as well.
+    pub(crate) async fn set_with_second_copies() -> Self {
+        let hosts = "[\"*.githubcopilot.com\", \"copilot-telemetry.githubusercontent.com\", \"api.github.com\", \
+                     \"dc.services.visualstudio.com\"]";
+        Self::set_with(|site| site.set("intercept.hosts", hosts)).await
+    }
+
+    async fn set_with(change: impl FnOnce(Site) -> Site) -> Self {
+        let authority = TestAuthority::new().unwrap();
+        let tls = Some(authority.server(&HOSTS, Alpn::Both).unwrap());
+        let fake = FakeCopilot::start(FakeOptions { tls, ..FakeOptions::default() }).await.unwrap();
+        let resolve: Vec<_> = HOSTS.iter().map(|host| format!("\"{host}\" = \"{}\"", fake.address())).collect();
+        let site = Site::to(fake.address(), &authority)
+            .set("upstream.resolve", &format!("{{ {} }}", resolve.join(", ")))
+            .set("intercept.other_hosts", "\"deny\"");
+        let copilens = change(site).start();
+        Self { upstream: Upstream { authority, fake }, copilens }
+    }
+
+    pub(crate) fn proxy_url(&self, user: &str, password: &str) -> String {
+        format!("http://{user}:{password}@{}", self.copilens.proxy)
+    }
+
+    /// An empty folder for a client's settings, or for its work.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        let folder = self.copilens.site.path(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    /// The command of a client, trusting the proxy's CA by `NODE_EXTRA_CA_CERTS` and signed in by its environment; why
+    /// it cannot be where the client is not installed.
+    pub(crate) fn client(&self, package: &str, program: &str) -> Result<Command, String> {
+        let architecture = if std::env::consts::ARCH == "aarch64" { "arm64" } else { "x64" };
+        let path = format!("node_modules/{package}-{}-{architecture}/{program}", std::env::consts::OS);
+        let binary = installations().join(path);
+        if !binary.is_file() {
+            return Err(format!("the package {package} is not installed for this machine"));
+        }
+        let mut command = command(&binary.display().to_string());
+        let home = self.folder("home");
+        for (name, value) in [("HOME", &home), ("NODE_EXTRA_CA_CERTS", &self.copilens.site.path("certs/ca.pem"))] {
+            command.env(name, value);
+        }
+        for name in ["XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "GITHUB_TOKEN", "GH_TOKEN"]
+        {
+            command.env_remove(name);
+        }
+        command.env("GH_COPILOT_TOKEN", "gho_fake").env("COPILOT_GITHUB_TOKEN", "gho_fake");
+        command.current_dir(self.folder("work"));
+        Ok(command)
+    }
+
+    /// Waits until so many requests that `pick` wants were answered whole, and gives them in order.
+    pub(crate) async fn requests(&self, count: usize, pick: impl Fn(&SeenRequest) -> bool) -> Vec<SeenRequest> {
+        let served = |request: &&SeenRequest| request.finished && pick(request);
+        let enough = |seen: &Seen| seen.requests.iter().filter(served).count() >= count;
+        self.upstream.fake.wait_for(enough, PATIENCE).await.unwrap();
+        self.upstream.fake.requests().iter().filter(served).cloned().collect()
+    }
+
+    /// The standard telemetry so far.
+    pub(crate) fn events(&self) -> Vec<Event> {
+        self.events_at("/telemetry")
+    }
+
+    /// The copies for Microsoft so far.
+    pub(crate) fn second_copies(&self) -> Vec<Event> {
+        self.events_at("/v2/track")
+    }
+
+    fn events_at(&self, path: &str) -> Vec<Event> {
+        let requests = self.upstream.fake.requests();
+        let posts = requests.iter().filter(|request| request.method == "POST" && request.path() == path);
+        posts.flat_map(envelopes).map(|envelope| Event(envelope["data"]["baseData"].clone())).collect()
+    }
+}
+
+/// True for a request of ghost text that a person's typing caused.
+pub(crate) fn is_ghost_text(request: &SeenRequest) -> bool {
+    request.path().ends_with("/completions")
+        && request.path().starts_with("/v1/engines/")
+        && request.header("x-copilot-speculative") == Some("false")
+}
+
+/// True for a call of a chat model, next-edit suggestions among them.
+pub(crate) fn is_chat(request: &SeenRequest) -> bool {
+    request.method == "POST" && matches!(request.path(), "/chat/completions" | "/responses" | "/v1/messages")
+}
+
+/// The JSON of a request's body.
+pub(crate) fn body(request: &SeenRequest) -> Value {
+    serde_json::from_slice(&request.body).unwrap()
+}
+
+fn envelopes(request: &SeenRequest) -> Vec<Value> {
+    let mut text = String::new();
+    match request.header("content-encoding") {
+        Some("gzip") => flate2::read::GzDecoder::new(&request.body[..]).read_to_string(&mut text).unwrap(),
+        _ => request.body.as_ref().read_to_string(&mut text).unwrap(),
+    };
+    match serde_json::from_str(&text) {
+        Ok(Value::Array(envelopes)) => envelopes,
+        _ => text.lines().filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).unwrap()).collect(),
+    }
+}
+
+/// What one envelope of telemetry says.
+#[derive(Debug, Clone)]
+pub(crate) struct Event(Value);
+
+impl Event {
+    /// The last part of the name.
+    pub(crate) fn name(&self) -> &str {
+        self.0["name"].as_str().unwrap_or_default().rsplit('/').next().unwrap_or_default()
+    }
+
+    pub(crate) fn property(&self, name: &str) -> &str {
+        self.0["properties"][name].as_str().unwrap_or_default()
+    }
+
+    pub(crate) fn measurement(&self, name: &str) -> Option<f64> {
+        self.0["measurements"][name].as_f64()
+    }
+
+    /// What an event of the CLI wraps: kind, properties and metrics.
+    pub(crate) fn payload(&self) -> Value {
+        serde_json::from_str(self.property("payload")).unwrap_or_default()
+    }
+}
