@@ -20,7 +20,7 @@ pub(super) struct Prompt {
     pub(super) edited_language: Option<&'static str>,
     /// `extra.prompt_tokens` of completions: the client's own count.
     pub(super) tokens: Option<u64>,
-    /// Whether there is a `stop` field, or `stop_sequences`.
+    /// Whether there is a `stop` field.
     pub(super) has_stop: bool,
     /// Whether any tools are offered.
     pub(super) has_tools: bool,
@@ -35,13 +35,12 @@ impl Prompt {
         let dialogue = Dialogue::of(body);
         let extra = |key| body.get("extra").and_then(|extra| extra.get(key));
         let tools = body.get("tools").and_then(Value::as_array).map_or(0, Vec::len);
-        let stops = ["stop", "stop_sequences"];
         Self {
             model: non_empty(body.get("model")),
             language: extra("language").and_then(Value::as_str).and_then(language::named),
             edited_language: edited_file(dialogue).and_then(language::of_path),
             tokens: extra("prompt_tokens").and_then(Value::as_u64),
-            has_stop: stops.iter().any(|key| body.get(key).is_some_and(|stop| !stop.is_null())),
+            has_stop: body.get("stop").is_some_and(|stop| !stop.is_null()),
             has_tools: tools > 0,
             forces_tool: dialogue.forces_tool(),
             last_role: dialogue.last_role(),
@@ -159,6 +158,8 @@ mod tests {
         assert_eq!(prompt("<|current_file_content|>\ncurrent_file_path: src/calc.py\ndef a():"), Some("python"));
         assert_eq!(prompt("<|current_file_content|>\ncurrent_file_path: \na.py"), None);
         assert_eq!(prompt("a.py"), None);
+        let parts = json!([{"type": "image"}, {"type": "text", "text": "current_file_path: a.rb"}]);
+        assert_eq!(Prompt::read(&json!({"messages": [{"content": parts}]})).edited_language, Some("ruby"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use chrono::DateTime;
-use copilens::copilot::{sse, understand};
+use copilens::copilot::{EndScanner, sse, understand};
 use copilens::exchange::{BodySize, Ending, Exchange, ExchangeId, Head, ResponseHead, Timings};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
@@ -43,6 +43,24 @@ fn main() {
     ] {
         measure(name, &exchange, rounds);
     }
+    scan("chat", &chat(), rounds);
+    scan("responses", &responses(), rounds);
+}
+
+/// The proxy's share: looking for the end of an answer while it passes, event by event.
+fn scan(name: &str, exchange: &Exchange, rounds: usize) {
+    let body = &exchange.response_body;
+    let mut each: Vec<_> = (0..rounds)
+        .map(|_| {
+            time(&|| {
+                let mut scanner = EndScanner::default();
+                black_box(body.chunks(256).filter(|chunk| scanner.scan(black_box(chunk))).count());
+            })
+        })
+        .collect();
+    each.sort_by(f64::total_cmp);
+    let median = each[rounds / 2];
+    println!("end of {name}: {:.1} µs, {:.2} GB/s in chunks of 256 bytes", median / 1e3, body.len() as f64 / median);
 }
 
 fn measure(name: &str, exchange: &Exchange, rounds: usize) {
