@@ -122,11 +122,29 @@ impl Head {
         self.response.as_ref().is_some_and(|response| is_coded(&response.headers))
     }
 
+    /// All `Content-Encoding` fields of the request as one list (RFC 9110 section 5.3).
+    #[must_use]
+    pub fn request_coding(&self) -> String {
+        coding(&self.request_headers)
+    }
+
+    /// Likewise of the answer.
+    #[must_use]
+    pub fn response_coding(&self) -> String {
+        self.response.as_ref().map(|response| coding(&response.headers)).unwrap_or_default()
+    }
+
     /// The answer's status code, where there was an answer.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         self.response.as_ref().map(|response| response.status)
     }
+}
+
+fn coding(headers: &[(String, String)]) -> String {
+    let values: Vec<_> =
+        headers.iter().filter(|(name, _)| name == "content-encoding").map(|(_, value)| value.as_str()).collect();
+    values.join(",")
 }
 
 /// RFC 9110 section 8.4.1: `identity` is no coding.

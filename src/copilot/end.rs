@@ -204,7 +204,7 @@ mod tests {
                 (b"data", b"[DONE]") => return true,
                 (b"event", name) => last = Some(LAST.contains(&name)),
                 (b"data", json) if last.is_none() => {
-                    last = Some(json.trim_ascii_start().starts_with(br#"{"type":"error"}"#))
+                    last = Some(json.trim_ascii_start().starts_with(br#"{"type":"error"}"#));
                 }
                 _ => {}
             }

@@ -139,6 +139,15 @@ impl Facts {
         [named("request", &self.request_problems), named("response", &self.response_problems)].concat()
     }
 
+    /// Takes the editor from another request of the user, for this one does not tell it. `editor` is as [`Facts::editor`].
+    pub fn infer_editor(&mut self, editor: Option<String>, plugin: Option<String>, machine_id: Option<String>) {
+        self.ide = editor.as_deref().and_then(Ide::of);
+        self.editor = editor;
+        self.plugin = self.plugin.take().or(plugin);
+        self.machine_id = self.machine_id.take().or(machine_id);
+        self.editor_inferred = true;
+    }
+
     /// Gathers the facts from the head and what was read from the bodies. The problems and `streamed` are the caller's.
     pub(super) fn gather(head: &Head, body: &Value, prompt: &Prompt, answer: &Answer) -> Self {
         let dialogue = Dialogue::of(body);

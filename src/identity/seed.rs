@@ -113,6 +113,14 @@ impl Seed {
         text
     }
 
+    /// What stands for a GitHub account wherever it is counted: 128 bits in hexadecimal, from the account's tracking id, which
+    /// is kept nowhere.
+    #[must_use]
+    pub fn account_key(&self, tracking_id: &str) -> String {
+        let mac = self.mac("account", tracking_id.as_bytes());
+        HEXLOWER.encode(mac.first_chunk::<16>().map_or(&mac[..], |half| &half[..]))
+    }
+
     /// HMAC-SHA256 with the seed, for other things that must not be guessed from what they name, such as the key that
     /// stands for an account. `purpose` keeps the uses apart and holds no NUL.
     #[must_use]

@@ -1,8 +1,10 @@
 //! What copilens counts about itself, for `/metrics`: made once by the composition root and handed to whoever counts.
 //!
 //! All series exist from the start, with labels of fixed values: nothing that a client sends can make one, and no user is
-//! named. So counting is an addition to an atomic number and takes no lock.
+//! named. So counting is an addition to an atomic number and takes no lock. What this version does not know has no fixed
+//! values: [`Bounded`] limits them.
 
+mod bounded;
 mod histogram;
 mod labels;
 mod runtime;
@@ -15,6 +17,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
+pub use self::bounded::Bounded;
 pub use self::histogram::Histogram;
 pub use self::labels::{Credentials, RequestKind, StatusClass, TunnelRoute, UpstreamFailure};
 pub use self::runtime::register_runtime;
@@ -56,6 +59,10 @@ pub struct Metrics {
     pub exchanges: Labelled<(Kind, Class), Counter>,
     /// Those of `exchanges` that are noise.
     pub noise: Labelled<Reason, Counter>,
+    /// Requests to models' hosts that this version does not know, by the shape of their path.
+    pub unknown_requests: Bounded,
+    /// What in captured traffic could not be read as expected, by place; `logs/unrecognised/` has a sample of each.
+    pub unrecognised: Bounded,
     /// Panics in whatever thread or task.
     pub panics: Counter,
 }
@@ -76,6 +83,18 @@ impl Metrics {
             unread_websockets: Counter::default(),
             exchanges: Labelled::register(to, "exchanges", "Captured exchanges that the recorder has done"),
             noise: Labelled::register(to, "noise_exchanges", "Captured exchanges that count for nothing"),
+            unknown_requests: Bounded::register(
+                to,
+                "unknown_requests",
+                "Requests to hosts of models that this version does not know and leaves unrecorded",
+                "path",
+            ),
+            unrecognised: Bounded::register(
+                to,
+                "unrecognised",
+                "Places in captured traffic that are not as this version knows them (samples in logs/unrecognised)",
+                "place",
+            ),
             panics: Counter::default(),
         };
         metrics.register_unlabelled(to);

@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::{SubsecRound, Utc};
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, request, response};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::copilot::{self, Capture, Endpoint};
 use crate::exchange::{BodySize, Ending, Exchange, ExchangeId, Head, ResponseHead, Timings, redact};
+use crate::identity::Seed;
 use crate::recorder::{Ack, Intake};
 
 /// A body's copy, which stops at a limit.
@@ -35,10 +38,10 @@ impl Copy {
         self.size.truncated |= part.size.truncated;
     }
 
-    /// The copy without tokens. In a coded body none can be seen; the recorder removes them when it has decoded it, which is
-    /// before the spool.
-    fn into_redacted(mut self, is_coded: bool) -> (Bytes, BodySize) {
-        if !is_coded {
+    /// The copy, without tokens where `redacted`. In a coded body none can be seen; the recorder removes them when it has
+    /// decoded it, which is before the spool.
+    fn into_bytes(mut self, redacted: bool) -> (Bytes, BodySize) {
+        if redacted {
             redact::body(&mut self.kept);
         }
         (Bytes::from(self.kept), self.size)
@@ -48,6 +51,7 @@ impl Copy {
 #[derive(Debug)]
 struct Draft {
     head: Head,
+    purpose: Capture,
     begun: Instant,
     first_byte: Option<Instant>,
     request: Copy,
@@ -66,8 +70,10 @@ impl Draft {
     }
 
     fn finish(self, ending: Ending) -> Exchange {
-        let (request_body, request_size) = self.request.into_redacted(self.head.request_is_coded());
-        let (response_body, response_size) = self.response.into_redacted(self.head.response_is_coded());
+        // What is told in passing is read for its facts and kept nowhere; account facts stand beside tokens.
+        let keep = matches!(self.purpose, Capture::Exchange(_));
+        let (request_body, request_size) = self.request.into_bytes(keep && !self.head.request_is_coded());
+        let (response_body, response_size) = self.response.into_bytes(keep && !self.head.response_is_coded());
         let micros = |later: Instant| u64::try_from((later - self.begun).as_micros()).unwrap_or(u64::MAX);
         let timings = Timings {
             started_at: self.head.timings.started_at,
@@ -78,6 +84,26 @@ impl Draft {
         let head = Head { request_size, response_size, ending, timings, ..self.head };
         Exchange { head, request_body, response_body }
     }
+}
+
+/// A request that is worth a copy.
+pub(crate) struct Begun<'a> {
+    /// What it is worth a copy for.
+    pub(crate) purpose: Capture,
+    /// Whose tunnel it came through.
+    pub(crate) user: &'a str,
+    pub(crate) client: IpAddr,
+    /// What account keys derive from.
+    pub(crate) seed: &'a Seed,
+    /// Absolute.
+    pub(crate) url: &'a str,
+    pub(crate) parts: &'a request::Parts,
+}
+
+/// The key of the account whose token the request carries.
+fn account(headers: &HeaderMap, seed: &Seed) -> Option<String> {
+    let authorization = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    copilot::tracking_id(authorization).map(|tracking_id| seed.account_key(tracking_id))
 }
 
 /// The recording of one exchange. Whatever becomes of the request, dropping the last part of it hands over what there is.
@@ -91,32 +117,25 @@ pub(crate) struct Recording {
 }
 
 impl Recording {
-    /// Begins with the request's head. `url` is absolute; `under_way` is held until the end.
-    pub(crate) fn begin(
-        intake: Arc<Intake>,
-        limit: usize,
-        user: &str,
-        client: IpAddr,
-        url: &str,
-        request: &request::Parts,
-        under_way: TaskTrackerToken,
-    ) -> Self {
+    /// Begins with the request's head. `under_way` is held until the end.
+    pub(crate) fn begin(intake: Arc<Intake>, limit: usize, request: &Begun<'_>, under_way: TaskTrackerToken) -> Self {
         let now = Utc::now().trunc_subsecs(6);
+        let parts = request.parts;
         let head = Head {
-            account: None,
             id: ExchangeId::now(),
-            user: user.to_owned(),
-            client,
-            method: request.method.to_string(),
-            url: redact::url(url),
-            request_headers: redact::headers(&request.headers),
+            user: request.user.to_owned(),
+            client: request.client,
+            account: account(&parts.headers, request.seed),
+            method: parts.method.to_string(),
+            url: redact::url(request.url),
+            request_headers: redact::headers(&parts.headers),
             request_size: BodySize::default(),
             response: None,
             response_size: BodySize::default(),
             ending: Ending::Canceled,
             timings: Timings { started_at: now, ended_at: now, first_byte_us: None, duration_us: 0 },
         };
-        Self::with(intake, limit, head, Copy::default(), under_way)
+        Self::with(intake, limit, request.purpose, head, Copy::default(), under_way)
     }
 
     /// Begins with a request that is a message on a connection whose upgrade had this head.
@@ -129,11 +148,19 @@ impl Recording {
     ) -> Self {
         head.id = ExchangeId::now();
         head.timings.started_at = Utc::now().trunc_subsecs(6);
-        Self::with(intake, limit, head, request, under_way)
+        Self::with(intake, limit, Capture::Exchange(Endpoint::ResponsesWebSocket), head, request, under_way)
     }
 
-    fn with(intake: Arc<Intake>, limit: usize, head: Head, request: Copy, under_way: TaskTrackerToken) -> Self {
-        let draft = Draft { head, begun: Instant::now(), first_byte: None, request, response: Copy::default() };
+    fn with(
+        intake: Arc<Intake>,
+        limit: usize,
+        purpose: Capture,
+        head: Head,
+        request: Copy,
+        under_way: TaskTrackerToken,
+    ) -> Self {
+        let begun = Instant::now();
+        let draft = Draft { head, purpose, begun, first_byte: None, request, response: Copy::default() };
         Self { draft: Arc::new(Mutex::new(Some(draft))), intake, limit, _under_way: under_way }
     }
 
@@ -188,7 +215,8 @@ impl Recording {
     /// The exchange is over. `None` if that was said before.
     pub(crate) fn finish(&self, ending: Ending) -> Option<Ack> {
         let draft = lock(&self.draft).take()?;
-        Some(self.intake.submit(draft.finish(ending)))
+        let purpose = draft.purpose;
+        Some(self.intake.submit(draft.finish(ending), purpose))
     }
 }
 

@@ -10,14 +10,14 @@ use hudsucker::Body;
 
 use super::admission::Guest;
 use super::answer::Refusal;
-use super::capture::Recording;
+use super::capture::{Begun, Recording};
 use super::context::Context;
 use super::headers;
 use super::idle::Activity;
 use super::tap::{Commit, RequestTap, ResponseTap, has_ended};
 use super::target::Origin;
 use super::upstream::{AnswerBody, Patience, UpstreamError};
-use crate::config::{OnFailure, Settings};
+use crate::config::{Loaded, OnFailure, Settings};
 use crate::copilot;
 use crate::exchange::Ending;
 use crate::metrics::Metrics;
@@ -36,7 +36,7 @@ pub(crate) async fn forward(context: &Context, sender: Sender<'_>, request: Requ
     let loaded = context.live.current();
     let settings = &loaded.settings;
     let (mut parts, body) = request.into_parts();
-    let recording = match begin_recording(context, settings, &sender, &parts) {
+    let recording = match begin_recording(context, &loaded, &sender, &parts) {
         Ok(recording) => recording,
         Err(refusal) => return refusal.response(),
     };
@@ -53,33 +53,60 @@ pub(crate) async fn forward(context: &Context, sender: Sender<'_>, request: Requ
 /// `None` where the exchange is nothing to record.
 fn begin_recording(
     context: &Context,
-    settings: &Settings,
+    loaded: &Loaded,
     sender: &Sender<'_>,
     parts: &request::Parts,
 ) -> Result<Option<Recording>, Refusal> {
-    if !sender.intercepted || copilot::capture(&parts.method, &sender.origin.host, parts.uri.path()).is_none() {
-        return Ok(None);
-    }
-    recording(context, settings, sender, parts).map(Some)
+    let settings = &loaded.settings;
+    purpose(context, settings, sender, parts)
+        .map(|purpose| recording(context, loaded, purpose, sender, parts))
+        .transpose()
 }
 
 /// Begins to record, where that must be and is possible.
 pub(crate) fn recording(
     context: &Context,
-    settings: &Settings,
+    loaded: &Loaded,
+    purpose: copilot::Capture,
     sender: &Sender<'_>,
     parts: &request::Parts,
 ) -> Result<Recording, Refusal> {
-    if settings.capture.on_failure == OnFailure::Refuse && !context.intake.accepts() {
+    let settings = &loaded.settings;
+    let is_exchange = matches!(purpose, copilot::Capture::Exchange(_));
+    if is_exchange && settings.capture.on_failure == OnFailure::Refuse && !context.intake.accepts() {
         return Err(Refusal::NotRecording);
     }
     let scheme = if sender.origin.tls { "https" } else { "http" };
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let url = format!("{scheme}://{}{path}", sender.origin.host_header());
     let limit = usize::try_from(settings.capture.max_body).unwrap_or(usize::MAX);
-    let intake = Arc::clone(&context.intake);
-    let under_way = context.tasks.token();
-    Ok(Recording::begin(intake, limit, sender.guest.name().as_str(), sender.client, &url, parts, under_way))
+    let user = sender.guest.name().as_str();
+    let begun = Begun { purpose, user, client: sender.client, seed: &loaded.seed, url: &url, parts };
+    Ok(Recording::begin(Arc::clone(&context.intake), limit, &begun, context.tasks.token()))
+}
+
+/// What the request is worth a copy for. What is unknown on a model's host is counted, so that a new endpoint is seen.
+fn purpose(
+    context: &Context,
+    settings: &Settings,
+    sender: &Sender<'_>,
+    parts: &request::Parts,
+) -> Option<copilot::Capture> {
+    if !sender.intercepted {
+        return None;
+    }
+    let path = parts.uri.path();
+    match copilot::capture(&parts.method, &sender.origin.host, path)? {
+        copilot::Capture::Telemetry if !settings.capture.telemetry => None,
+        copilot::Capture::Unknown => {
+            let shape = copilot::path_shape(path);
+            if context.metrics.unknown_requests.inc(&shape) {
+                tracing::info!(method = %parts.method, host = %sender.origin.host, path = shape, "a request that this version does not know passes unrecorded");
+            }
+            None
+        }
+        purpose => Some(purpose),
+    }
 }
 
 pub(crate) fn patience(settings: &Settings) -> Patience {

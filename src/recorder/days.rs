@@ -20,9 +20,22 @@ const SHARE: u32 = 20;
 /// Days held in memory besides those with changes: today, and yesterday around midnight.
 const DAYS_KEPT: usize = 2;
 
+/// Why a day file could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum DayFileError {
+    /// The disk said no.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// What it should say cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 struct Day {
     usage: DayUsage,
     changed: bool,
+    /// Telemetry came since its acceptance was read.
+    stale: bool,
 }
 
 /// Keeps `metrics/copilot-usage_<day>.json` in step with the store.
@@ -76,11 +89,25 @@ impl DayFiles {
     }
 
     fn load(&self, date: NaiveDate) -> Result<Day, StoreError> {
-        Ok(Day { usage: self.store.day(date)?, changed: true })
+        Ok(Day { usage: self.store.day(date)?, changed: true, stale: false })
+    }
+
+    /// What became of suggestions of these days has changed in the store. It is read again when the files are written.
+    ///
+    /// # Errors
+    /// Where a day must be read from the store and cannot be.
+    pub fn look_again(&mut self, dates: impl IntoIterator<Item = NaiveDate>) -> Result<(), StoreError> {
+        for date in dates {
+            match self.days.get_mut(&date) {
+                Some(day) => (day.changed, day.stale) = (true, true),
+                None => drop(self.days.insert(date, self.load(date)?)),
+            }
+        }
+        Ok(())
     }
 
     /// Writes what has changed, if it is time. What cannot be written is tried again next time.
-    pub fn write_if_due(&mut self) -> Option<Result<(), FileError>> {
+    pub fn write_if_due(&mut self) -> Option<Result<(), DayFileError>> {
         let begun = Instant::now();
         if begun < self.next || !self.days.values().any(|day| day.changed) {
             return None;
@@ -94,8 +121,12 @@ impl DayFiles {
     ///
     /// # Errors
     /// The first file that could not be written; it is tried again next time.
-    pub fn write(&mut self) -> Result<(), FileError> {
+    pub fn write(&mut self) -> Result<(), DayFileError> {
         for (date, day) in self.days.iter_mut().filter(|(_, day)| day.changed) {
+            if day.stale {
+                day.usage.set_acceptance(self.store.acceptance(*date)?);
+                day.stale = false;
+            }
             write_day(&self.files, *date, &day.usage)?;
             day.changed = false;
         }

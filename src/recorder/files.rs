@@ -38,6 +38,12 @@ pub enum FileError {
     User(#[from] NameError),
 }
 
+impl FileError {
+    pub(super) fn write(path: &Path, source: io::Error) -> Self {
+        Self::Write { path: path.to_owned(), source }
+    }
+}
+
 fn failed(path: &Path) -> impl Fn(io::Error) -> FileError + '_ {
     |source| FileError::Write { path: path.to_owned(), source }
 }
@@ -82,9 +88,28 @@ impl RecordFiles {
         self.log_dir.join("spool")
     }
 
+    /// `pending/`, where completions wait that nobody has seen yet.
+    pub(super) fn pending_dir(&self) -> PathBuf {
+        self.log_dir.join("pending")
+    }
+
+    /// `unrecognised/`, with a sample of each place in Copilot's traffic that this version does not know.
+    fn unrecognised_dir(&self) -> PathBuf {
+        self.log_dir.join("unrecognised")
+    }
+
     /// Files are written here and then moved to their place, which is atomic within a file system.
     fn unfinished(&self) -> PathBuf {
         self.log_dir.join(".unfinished")
+    }
+
+    /// Writes the record, in place of an earlier one of the same exchange; gives its path.
+    ///
+    /// # Errors
+    /// [`FileError`]; nothing is visible then.
+    pub fn write_over(&self, record: &Record, client: IpAddr) -> Result<PathBuf, FileError> {
+        let path = self.write(record, client)?;
+        self.replace(&path, record.to_json().as_bytes()).map(|()| path)
     }
 
     /// Writes the record, unless it is there already; gives its path.
@@ -131,12 +156,23 @@ impl RecordFiles {
     /// # Errors
     /// [`FileError`]; the file before stays.
     pub fn replace_day_file(&self, name: &str, text: &str) -> Result<PathBuf, FileError> {
-        let folder = self.metrics_dir();
-        refuse_links([&folder])?;
-        create_folder(&folder)?;
-        let path = folder.join(name);
-        self.prepare(text.as_bytes())?.persist(&path).map_err(|error| failed(&path)(error.error))?;
-        Ok(path)
+        let path = self.metrics_dir().join(name);
+        self.replace(&path, text.as_bytes()).map(|()| path)
+    }
+
+    /// Keeps the first sample of a place.
+    pub(super) fn write_sample(&self, place: &str, sample: &str) -> Result<(), FileError> {
+        let path = self.unrecognised_dir().join(format!("{}.txt", part(place, MAX_PART)));
+        if path.exists() { Ok(()) } else { self.replace(&path, sample.as_bytes()) }
+    }
+
+    /// Puts a file in place of the one before, and makes its folder.
+    pub(super) fn replace(&self, path: &Path, content: &[u8]) -> Result<(), FileError> {
+        for folder in path.ancestors().skip(1).take_while(|folder| *folder != self.log_dir) {
+            secret_file::refuse_link(folder).map_err(failed(folder))?;
+        }
+        create_folder(path.parent().unwrap_or(&self.log_dir))?;
+        self.prepare(content)?.persist(path).map(drop).map_err(|error| failed(path)(error.error))
     }
 
     /// A finished file without a name in the log folder yet; only its owner can read it.
@@ -166,9 +202,8 @@ fn refuse_links<const N: usize>(folders: [&PathBuf; N]) -> Result<(), FileError>
 }
 
 fn file_stem(record: &Record, client: IpAddr) -> String {
-    let header = |name: &str| record.request.headers.get(name).and_then(|value| value.as_str()).unwrap_or("unknown");
-    let machine = part(header("vscode-machineid"), MACHINE_PART);
-    let editor = part(header("editor-version"), MAX_PART);
+    let machine = part(record.machine_id().unwrap_or("unknown"), MACHINE_PART);
+    let editor = part(&record.editor_label().unwrap_or_else(|| "unknown".to_owned()), MAX_PART);
     format!("{}_{machine}_{}_{editor}", record.file_stamp(), part(&client.to_string(), MAX_PART))
 }
 

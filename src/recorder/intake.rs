@@ -1,16 +1,18 @@
 //! Where the proxy hands over its exchanges.
 //!
-//! Most go to the spool as they were sent. Two kinds are understood first, and only the result is spooled: all of them with
-//! `capture.content = "metadata"`, since no prompt or answer may touch the disk then, and those with a content coding, since
-//! the secrets in their bodies can only be removed once it is undone.
+//! Most go to the spool as they were sent. Three kinds are understood first, and only the result is spooled: all of them with
+//! `capture.content = "metadata"`, since no prompt or answer may touch the disk then; those with a content coding, since
+//! the secrets in their bodies can only be removed once it is undone; and what is told in passing, of which only the facts
+//! are kept.
 
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use super::understanding::{understand, without_content};
+use super::understanding::{told, understand, without_content};
 use crate::config::{Capture, Content, Live};
+use crate::copilot;
 use crate::exchange::Exchange;
 use crate::spool::{Ack, Spool, Spooled};
 
@@ -36,16 +38,27 @@ impl Intake {
         Self { spool, live, at_once: Arc::new(Semaphore::new(at_once)) }
     }
 
-    /// Queues the exchange; the answer comes when it is safe from a crash of this process. Never blocks within a runtime.
-    pub fn submit(&self, exchange: Exchange) -> Ack {
-        let capture = self.live.current().settings.capture.clone();
+    /// Queues the exchange, which is worth a copy for `purpose`; the answer comes when it is safe from a crash of this
+    /// process. Never blocks within a runtime.
+    pub fn submit(&self, exchange: Exchange, purpose: copilot::Capture) -> Ack {
+        let loaded = self.live.current();
+        let capture = loaded.settings.capture.clone();
+        let is_exchange = matches!(purpose, copilot::Capture::Exchange(_));
         let is_coded = exchange.head.request_is_coded() || exchange.head.response_is_coded();
-        if capture.content == Content::Full && !is_coded {
+        if is_exchange && capture.content == Content::Full && !is_coded {
             return self.spool.append(exchange);
         }
         let (ack, place) = self.spool.place(&exchange);
         if let Some(place) = place {
-            self.run(move || place.fill(understood(exchange, &capture)));
+            self.run(move || {
+                place.fill(match purpose {
+                    copilot::Capture::Exchange(_) => understood(exchange, &capture),
+                    _ => {
+                        let told = told(&exchange, purpose, &loaded.seed, capture.decode_limit());
+                        Spooled::Told(Box::new((exchange.head, told)))
+                    }
+                });
+            });
         }
         ack
     }

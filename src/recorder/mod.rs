@@ -6,17 +6,23 @@
 //!
 //! ```text
 //! intake    exchange -> spool                      (called by the proxy; some are understood here)
-//! worker    spool -> understand -> record file -> store -> settle
+//! worker    spool -> booking -> settle             (a thread, with the faults that hold it up)
+//! booking   understand -> record file -> store; completions that nobody saw yet wait in `pending`
 //! days        store -> logs/metrics/copilot-usage_<day>.json
 //! rebuild   record files -> store -> day files     (by hand, and where the store is new)
 //! ```
 
+mod booking;
 mod days;
+mod editors;
+mod fault;
 mod files;
 mod intake;
+mod pending;
 mod rebuild;
 mod record;
 mod retention;
+mod samples;
 mod understanding;
 mod worker;
 

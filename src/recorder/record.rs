@@ -5,6 +5,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::copilot::observation::Quota;
 use crate::copilot::vocabulary::{Class, Edits, Kind, Outcome, Tokens};
 use crate::copilot::{Understanding, Verdict};
 use crate::exchange::{ExchangeId, Head};
@@ -48,21 +49,50 @@ pub struct Record {
     /// The date in the model's name, where it had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_version: Option<String>,
+    /// The legacy add-on's action type, such as `nes` or `commit-message`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// Editor, plugin and machine of the user's request before, where this one does not tell them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inferred: Option<Inferred>,
+    /// Key of the GitHub account whose token was used: an HMAC that tells nothing but whether two are the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
     /// Token counts, as far as known.
     pub tokens: Tokens,
+    /// Billionths of an AI credit that GitHub charges.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nano_aiu: Option<u64>,
+    /// What is left of the account's allowances after this exchange.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quotas: Vec<Quota>,
     /// When, and how long.
     pub timings: RecordedTimings,
     /// How it came out.
     pub outcome: Outcome,
     /// What was suggested.
     pub suggested: Suggested,
-    /// Whether the answer was streamed as server-sent events.
+    /// What the answer's tool calls change in files.
+    #[serde(default, skip_serializing_if = "Edits::is_none")]
+    pub edits: Edits,
+    /// Whether the answer was streamed: as server-sent events, or as messages of a WebSocket.
     pub streamed: bool,
     /// Sizes of the bodies on the wire, in bytes.
     pub bytes: Bytes,
     /// What could not be made out, such as `response: cut off`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
+}
+
+/// What a client is, from another request of its user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inferred {
+    /// As in the daily file: `vscode-1.96.2`.
+    pub editor_version: Option<String>,
+    /// As the client says it: `copilot-chat/0.31.1`.
+    pub plugin: Option<String>,
+    /// As the client says it.
+    pub machine_id: Option<String>,
 }
 
 /// The request of a record.
@@ -134,6 +164,11 @@ impl Record {
     pub fn new(head: &Head, understanding: Understanding, verdict: &Verdict) -> Self {
         let Understanding { request_content, response_content, facts } = understanding;
         let problems = facts.problems();
+        let inferred = facts.editor_inferred.then(|| Inferred {
+            editor_version: facts.editor.clone(),
+            plugin: facts.plugin.clone(),
+            machine_id: facts.machine_id.clone(),
+        });
         let duration_ms = milliseconds(head.timings.duration_us);
         Self {
             user: head.user.clone(),
@@ -159,7 +194,12 @@ impl Record {
             language: facts.language,
             model: facts.model,
             model_version: facts.model_version,
+            action: facts.action,
+            inferred,
+            account: head.account.clone(),
             tokens: facts.tokens,
+            nano_aiu: facts.nano_aiu,
+            quotas: facts.quotas,
             timings: RecordedTimings {
                 started_at: head.timings.started_at,
                 first_byte_ms: head.timings.first_byte_us.map(milliseconds),
@@ -171,6 +211,7 @@ impl Record {
                 lines: facts.lines_suggested,
                 characters: facts.characters_suggested,
             },
+            edits: facts.edits,
             streamed: facts.streamed,
             bytes: Bytes { request: head.request_size.bytes, response: head.response_size.bytes },
             problems,
@@ -190,7 +231,7 @@ impl Record {
     /// # Errors
     /// As [`Record::ended_at`].
     pub fn event(&self) -> Result<UsageEvent, RecordError> {
-        let header = |name: &str| self.request.headers.get(name).and_then(Value::as_str).map(str::to_owned);
+        let header = |name: &str| self.header(name).map(str::to_owned);
         Ok(UsageEvent {
             id: self.id,
             user: self.user.clone(),
@@ -203,12 +244,12 @@ impl Record {
             status: self.response.status_code,
             feature: self.feature.clone(),
             ide: self.editor.clone(),
-            editor: header("editor-version").map(|editor| editor.replace('/', "-")),
-            plugin: header("editor-plugin-version"),
-            machine_id: header("vscode-machineid"),
+            editor: self.editor_label(),
+            plugin: header("editor-plugin-version").or_else(|| self.inferred.as_ref()?.plugin.clone()),
+            machine_id: self.machine_id().map(str::to_owned),
             session_id: header("vscode-sessionid").or_else(|| header("x-client-session-id")),
-            account: None,
-            action: None,
+            account: self.account.clone(),
+            action: self.action.clone(),
             language: self.language.clone(),
             model: self.model.clone(),
             model_version: self.model_version.clone(),
@@ -217,9 +258,9 @@ impl Record {
             host: host(&self.request.url).to_owned(),
             streamed: self.streamed,
             tokens: self.tokens,
-            nano_aiu: None,
-            edits: Edits::default(),
-            quotas: Vec::new(),
+            nano_aiu: self.nano_aiu,
+            edits: self.edits,
+            quotas: self.quotas.clone(),
             generations: self.suggested.generations,
             lines_suggested: self.suggested.lines,
             characters_suggested: self.suggested.characters,
@@ -228,6 +269,22 @@ impl Record {
             request_bytes: self.bytes.request,
             response_bytes: self.bytes.response,
         })
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.request.headers.get(name).and_then(Value::as_str)
+    }
+
+    /// The editor and its version as in the daily file: `vscode-1.96.2`.
+    pub(super) fn editor_label(&self) -> Option<String> {
+        let told = self.header("editor-version").map(|editor| editor.replace('/', "-"));
+        told.or_else(|| self.inferred.as_ref()?.editor_version.clone())
+    }
+
+    /// The client's machine id, as sent.
+    pub(super) fn machine_id(&self) -> Option<&str> {
+        let told = self.header("vscode-machineid").or_else(|| self.header("x-client-machine-id"));
+        told.or_else(|| self.inferred.as_ref()?.machine_id.as_deref())
     }
 
     /// The file's text: indented by four like the legacy add-on's, and text in its own script rather than escaped.

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use chrono::{DateTime, Utc};
 
 use super::files::{RecordFiles, day_of};
+use super::pending;
 use crate::identity::secret_file;
 use crate::spool;
 
@@ -26,10 +27,14 @@ pub struct Swept {
     pub failed: u64,
 }
 
-/// Removes what has been kept for more than `days`; nothing where that is 0. Links are not followed.
+/// Removes what has been kept for more than `days`; nothing where that is 0. Completions that nobody saw within a day go in
+/// any case. Links are not followed.
 #[must_use]
 pub fn sweep(files: &RecordFiles, days: u32, now: SystemTime) -> Swept {
     let mut swept = Swept::default();
+    if let Some(limit) = now.checked_sub(pending::PATIENCE) {
+        sweep_pending(files, limit, &mut swept);
+    }
     let Some(limit) = now.checked_sub(DAY * days).filter(|_| days > 0) else { return swept };
     for entry in entries(&files.spool_dir(), &mut swept) {
         if spool::is_set_aside(&entry.path()) {
@@ -48,6 +53,18 @@ pub fn sweep(files: &RecordFiles, days: u32, now: SystemTime) -> Swept {
         }
     }
     swept
+}
+
+fn sweep_pending(files: &RecordFiles, limit: SystemTime, swept: &mut Swept) {
+    if secret_file::refuse_link(&files.pending_dir()).is_err() {
+        swept.failed += 1;
+        return;
+    }
+    for user in folders(&files.pending_dir(), swept) {
+        for entry in entries(&user.path(), swept) {
+            remove_expired(&entry, limit, swept);
+        }
+    }
 }
 
 fn sweep_one(entry: &DirEntry, limit: SystemTime, swept: &mut Swept) {

@@ -3,27 +3,20 @@
 //! A batch that meets a fault of the disk or the store is done again from its beginning after a pause, for as long as it
 //! takes; meanwhile the spool grows on disk, and `/readyz` says why. Recovery needs no hand.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-
-use super::days::DayFiles;
-use super::files::{FileError, RecordFiles};
-use super::rebuild::{RebuildError, rebuild};
-use super::record::{Record, RecordError};
-use super::understanding::{understand, without_content};
-use crate::config::{Capture, Content, Live, Noise};
-use crate::copilot::vocabulary::Class;
-use crate::copilot::{self, History, Reason, Understanding};
-use crate::exchange::ExchangeId;
+use super::booking::Booking;
+use super::fault::Fault;
+use super::files::RecordFiles;
+use super::rebuild::rebuild;
+use crate::config::Live;
 use crate::metrics::Metrics;
-use crate::spool::{Entry, Reader, Spool, SpoolError, Spooled};
+use crate::spool::{Entry, Reader, Spool, SpoolError};
 use crate::store::{StoreError, UsageStore};
-use crate::usage::UsageEvent;
 
 /// Entries done together: one transaction of the store.
 const BATCH: usize = 256;
@@ -39,29 +32,6 @@ const NICE: i32 = 10;
 const WAIT: Duration = Duration::from_millis(200);
 /// Pauses after a fault: the first, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-
-/// Why a batch could not be finished.
-#[derive(Debug, thiserror::Error)]
-enum Fault {
-    #[error(transparent)]
-    File(#[from] FileError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Record(#[from] RecordError),
-    #[error(transparent)]
-    Rebuild(#[from] RebuildError),
-}
-
-impl Fault {
-    /// The store's error, where only opening it anew may help.
-    fn of_store(self) -> Result<StoreError, Self> {
-        match self {
-            Self::Store(error) | Self::Rebuild(RebuildError::Store(error)) if !error.is_temporary() => Ok(error),
-            other => Err(other),
-        }
-    }
-}
 
 /// How the store is, as far as the recorder knows.
 enum Footing {
@@ -129,9 +99,7 @@ pub struct Recorder {
     store: Arc<dyn UsageStore>,
     files: RecordFiles,
     footing: Footing,
-    days: DayFiles,
-    live: Arc<Live>,
-    metrics: Arc<Metrics>,
+    booking: Booking,
     progress: Arc<Progress>,
 }
 
@@ -145,8 +113,8 @@ impl Recorder {
         live: Arc<Live>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let days = DayFiles::new(Arc::clone(&store), files.clone());
-        Self { spool, store, files, footing: Footing::Unknown, days, live, metrics, progress: Arc::default() }
+        let booking = Booking::new(Arc::clone(&store), files.clone(), live, metrics);
+        Self { spool, store, files, footing: Footing::Unknown, booking, progress: Arc::default() }
     }
 
     /// Starts the thread.
@@ -165,18 +133,18 @@ impl Recorder {
         let mut reader = self.spool.reader();
         while let Some(batch) = self.next(&mut reader) {
             let was_short = !batch.is_empty() && batch.len() < BATCH;
-            if !batch.is_empty() && !self.attempt(|recorder| recorder.record(&batch)) {
+            if !batch.is_empty() && !self.attempt(|recorder| recorder.booking.book(&batch)) {
                 break;
             }
             self.spool.settle(batch.into_iter().map(|entry| entry.token));
-            if let Some(written) = self.days.write_if_due() {
+            if let Some(written) = self.booking.days.write_if_due() {
                 self.report(DAY_FILES, written.err().map(|error| error.to_string()));
             }
             if was_short && !self.stopping() {
                 std::thread::park_timeout(GATHER);
             }
         }
-        if let Err(error) = self.days.write() {
+        if let Err(error) = self.booking.days.write() {
             tracing::error!(%error, "a day file could not be written; the next start writes it");
         }
     }
@@ -231,7 +199,7 @@ impl Recorder {
         if !self.store.is_whole()? {
             self.make_whole()?;
         }
-        self.days.catch_up()?;
+        self.booking.days.catch_up()?;
         self.footing = Footing::Sure;
         Ok(())
     }
@@ -271,51 +239,6 @@ impl Recorder {
             }
         }
     }
-
-    fn record(&mut self, batch: &[Entry]) -> Result<(), Fault> {
-        let capture = self.live.current().settings.capture.clone();
-        let mut answered = Answered::default();
-        let mut events = Vec::with_capacity(batch.len());
-        for entry in batch {
-            let record = self.record_of(&entry.spooled, &capture, &mut answered)?;
-            if record.class != Class::Noise || capture.noise == Noise::Record {
-                self.files.write(&record, entry.spooled.head().client)?;
-            }
-            events.push(record.event()?);
-        }
-        let inserted = self.store.insert(&events)?;
-        self.count(&events, &inserted.new);
-        self.days.add(&events, &inserted.new)?;
-        events.iter().for_each(log);
-        Ok(())
-    }
-
-    /// Those that were new: a batch is done again after a fault, and after a crash.
-    fn count(&self, events: &[UsageEvent], new: &[bool]) {
-        for (event, _) in events.iter().zip(new).filter(|(_, new)| **new) {
-            self.metrics.exchanges.inc((event.kind, event.class));
-            let reason = Reason::ALL.into_iter().find(|reason| Some(reason.as_str()) == event.reason.as_deref());
-            if let Some(reason) = reason.filter(|reason| reason.class() == Class::Noise) {
-                self.metrics.noise.inc(reason);
-            }
-        }
-    }
-
-    fn record_of(&self, spooled: &Spooled, capture: &Capture, answered: &mut Answered) -> Result<Record, Fault> {
-        let understanding = understanding(spooled, capture);
-        let head = spooled.head();
-        let mut is_repeat = false;
-        if let Some(id) = &understanding.facts.request_id {
-            let (request, end) = ((head.user.clone(), id.clone()), (head.timings.ended_at, head.id));
-            is_repeat = answered.before(&request, end) || self.store.was_answered(&head.user, id, end)?;
-            if let Some(200..=299) = head.status() {
-                answered.add(request, end);
-            }
-        }
-        let history = History { repeat_of_success: is_repeat, ..History::default() };
-        let verdict = copilot::classify(&understanding.facts, history);
-        Ok(Record::new(head, understanding, &verdict))
-    }
 }
 
 /// Lets the threads that serve clients go first. Linux has a priority for each thread.
@@ -324,46 +247,4 @@ fn stand_back() {
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         tracing::warn!(%error, "the recorder runs at the priority of the traffic");
     }
-}
-
-fn understanding(spooled: &Spooled, capture: &Capture) -> Understanding {
-    let understanding = match spooled {
-        Spooled::AsSent(exchange) => understand(exchange, capture.decode_limit()),
-        Spooled::Understood(understood) => understood.1.clone(),
-    };
-    match capture.content {
-        Content::Full => understanding,
-        // Exchanges may still wait in the spool from before the setting was changed.
-        Content::Metadata => without_content(understanding),
-    }
-}
-
-/// Requests of this batch that were answered with success, and when first; the store has them only afterwards.
-#[derive(Default)]
-struct Answered(HashMap<(String, String), (DateTime<Utc>, ExchangeId)>);
-
-impl Answered {
-    fn before(&self, request: &(String, String), end: (DateTime<Utc>, ExchangeId)) -> bool {
-        self.0.get(request).is_some_and(|first| *first < end)
-    }
-
-    fn add(&mut self, request: (String, String), end: (DateTime<Utc>, ExchangeId)) {
-        let first = self.0.entry(request).or_insert(end);
-        *first = end.min(*first);
-    }
-}
-
-/// One line an exchange.
-fn log(event: &UsageEvent) {
-    tracing::info!(
-        id = %event.id,
-        user = event.user,
-        kind = event.kind.as_str(),
-        class = event.class.as_str(),
-        reason = event.reason,
-        status = event.status,
-        ms = event.duration_ms,
-        bytes = event.request_bytes + event.response_bytes,
-        "exchange"
-    );
 }

@@ -2,18 +2,23 @@
 //!
 //! Layout, numbers little-endian: version (1 byte), then the lengths of three parts (4 bytes each), then the three. Version
 //! 1 is an exchange: head, request body, response body. Version 2 is one that was understood before: head, understanding,
-//! nothing. Head and understanding are JSON, so that a field added later does not make older entries unreadable; bodies
-//! stay as they were sent.
+//! nothing. Version 3 is what was told in passing: head, that, nothing. All but bodies is JSON, so that a field added later
+//! does not make older entries unreadable; bodies stay as they were sent.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::copilot::Understanding;
+use crate::copilot::observation::Notice;
+use crate::copilot::unrecognised::Unrecognised;
 use crate::exchange::{Exchange, Head};
 
 /// First byte of an entry with an exchange as it was sent.
 const AS_SENT: u8 = 1;
 /// First byte of an entry with what was understood of an exchange.
 const UNDERSTOOD: u8 = 2;
+/// First byte of an entry with what was told in passing.
+const TOLD: u8 = 3;
 /// Version and three lengths.
 const PREFIX: usize = 1 + 3 * 4;
 
@@ -25,6 +30,17 @@ pub enum Spooled {
     AsSent(Exchange),
     /// What it turned out to be. For exchanges whose bodies must not touch the disk as they were sent.
     Understood(Box<(Head, Understanding)>),
+    /// What a client or GitHub told in a request that is no exchange with a model; its bodies never touch the disk.
+    Told(Box<(Head, Told)>),
+}
+
+/// What was told in passing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    /// What was understood of it.
+    pub notice: Notice,
+    /// What was not.
+    pub unrecognised: Vec<Unrecognised>,
 }
 
 impl Spooled {
@@ -34,6 +50,7 @@ impl Spooled {
         match self {
             Self::AsSent(exchange) => &exchange.head,
             Self::Understood(understood) => &understood.0,
+            Self::Told(told) => &told.0,
         }
     }
 }
@@ -51,9 +68,7 @@ pub enum EntryError {
     #[error("a part of {0} bytes is more than an entry can hold; lower capture.max_body")]
     TooLarge(usize),
     /// Written by another version of copilens.
-    #[error(
-        "entry version {0} is unknown to this version of copilens, which knows versions {AS_SENT} and {UNDERSTOOD}"
-    )]
+    #[error("entry version {0} is unknown to this version of copilens, which knows versions {AS_SENT} to {TOLD}")]
     Version(u8),
     /// The lengths do not add up to the entry's size.
     #[error("the entry's lengths do not fit its {0} bytes")]
@@ -82,6 +97,10 @@ pub fn encode(spooled: &Spooled, buffer: &mut Vec<u8>) -> Result<(), EntryError>
             serde_json::to_writer(&mut *buffer, &understood.1)?;
             (UNDERSTOOD, buffer.len() - start - PREFIX - head, 0)
         }
+        Spooled::Told(told) => {
+            serde_json::to_writer(&mut *buffer, &told.1)?;
+            (TOLD, buffer.len() - start - PREFIX - head, 0)
+        }
     };
     if let Some(prefix) = buffer.split_at_mut(start).1.first_chunk_mut() {
         *prefix = encode_prefix(version, [length(head)?, length(second)?, length(third)?]);
@@ -105,6 +124,7 @@ pub fn decode(entry: &Bytes) -> Result<Spooled, EntryError> {
     let (second, third) = (entry.slice(second_at..third_at), entry.slice(third_at..));
     Ok(match version {
         UNDERSTOOD => Spooled::Understood(Box::new((head, serde_json::from_slice(&second)?))),
+        TOLD => Spooled::Told(Box::new((head, serde_json::from_slice(&second)?))),
         _ => Spooled::AsSent(Exchange { head, request_body: second, response_body: third }),
     })
 }
@@ -130,7 +150,7 @@ fn encode_prefix(version: u8, [head, second, third]: [u32; 3]) -> [u8; PREFIX] {
 fn decode_prefix(entry: &Bytes) -> Result<(u8, [usize; 3]), EntryError> {
     let (prefix, _) = entry.split_first_chunk::<PREFIX>().ok_or(EntryError::Lengths(entry.len()))?;
     let &[version, h0, h1, h2, h3, q0, q1, q2, q3, s0, s1, s2, s3] = prefix;
-    if !matches!(version, AS_SENT | UNDERSTOOD) {
+    if !matches!(version, AS_SENT..=TOLD) {
         return Err(EntryError::Version(version));
     }
     let part = |bytes| u32::from_le_bytes(bytes) as usize;
@@ -143,6 +163,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::copilot::observation::Account;
     use crate::exchange::{BodySize, Ending, ExchangeId, ResponseHead, Timings};
 
     fn headers() -> impl Strategy<Value = Vec<(String, String)>> {
@@ -204,13 +225,20 @@ mod tests {
     }
 
     fn spooled() -> impl Strategy<Value = Spooled> {
-        (head(), body(), body(), any::<bool>()).prop_map(|(head, request_body, response_body, understood)| {
+        (head(), body(), body(), AS_SENT..=TOLD).prop_map(|(head, request_body, response_body, version)| {
             let exchange = Exchange { head, request_body, response_body };
-            if !understood {
-                return Spooled::AsSent(exchange);
+            match version {
+                AS_SENT => Spooled::AsSent(exchange),
+                UNDERSTOOD => {
+                    let understanding = crate::copilot::understand(&exchange, 1000);
+                    Spooled::Understood(Box::new((exchange.head, understanding)))
+                }
+                _ => {
+                    let login = Some(exchange.head.user.clone());
+                    let notice = Notice::Account(Account { login, ..Account::default() });
+                    Spooled::Told(Box::new((exchange.head, Told { notice, unrecognised: Vec::new() })))
+                }
             }
-            let understanding = crate::copilot::understand(&exchange, 1000);
-            Spooled::Understood(Box::new((exchange.head, understanding)))
         })
     }
 

@@ -36,7 +36,7 @@ mod sync;
 mod tests;
 mod writer;
 
-pub use entry::Spooled;
+pub use entry::{Spooled, Told};
 pub use error::SpoolError;
 pub(crate) use error::with_remedy;
 pub use ledger::Token;
@@ -220,7 +220,7 @@ impl Spool {
             let _ = ack.send(Ok(()));
             match spooled {
                 Spooled::AsSent(exchange) => Some(exchange),
-                Spooled::Understood(_) => None,
+                Spooled::Understood(_) | Spooled::Told(_) => None,
             }
         };
         queued.into_iter().filter_map(commit).collect()

@@ -84,12 +84,13 @@ pub trait UsageStore: Send + Sync {
     /// See [`StoreError::is_temporary`] for those worth another try, and [`UsageStore::reopen`] for the others.
     fn insert(&self, events: &[UsageEvent]) -> Result<Inserted>;
 
-    /// Stores events in the place of those with the same id: a completion that waited becomes a turn. One whose id is not
-    /// there is stored as by [`UsageStore::insert`].
+    /// Stores events in the place of those with the same id, such as a completion that waited and is a turn now, and says for
+    /// each whether its class was another before, or there was none. One whose id is not there is stored as by
+    /// [`UsageStore::insert`].
     ///
     /// # Errors
     /// See [`StoreError`].
-    fn replace(&self, events: &[UsageEvent]) -> Result<()>;
+    fn replace(&self, events: &[UsageEvent]) -> Result<Vec<bool>>;
 
     /// Takes in what clients and GitHub told in passing, all or none, and gives the days whose [`UsageStore::acceptance`] is
     /// other than before. What is known already changes nothing.

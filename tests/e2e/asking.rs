@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use copilens::sim::client::{Connection, Reply};
-use http::{Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{CHAT_HOST, COMPLETIONS_HOST};
+use crate::support::{ACCOUNT_HOST, CHAT_HOST, COMPLETIONS_HOST, TELEMETRY_HOST};
 
 pub(crate) const MACHINE: &str = "5be04fd2a1c64f0e9d8b7a6c5d4e3f2a1b0c9d8e7f6a5b4c3d2e1f0a9b8c7d6e";
 
@@ -13,6 +13,7 @@ pub(crate) const MACHINE: &str = "5be04fd2a1c64f0e9d8b7a6c5d4e3f2a1b0c9d8e7f6a5b
 #[derive(Debug, Clone)]
 pub(crate) struct Ask {
     pub(crate) host: &'static str,
+    method: Method,
     path: String,
     headers: Vec<(String, String)>,
     body: Bytes,
@@ -48,8 +49,35 @@ impl Ask {
             .with("x-interaction-type", "conversation-panel")
     }
 
-    fn new(host: &'static str, path: &str, body: &Value) -> Self {
-        Self { host, path: path.to_owned(), headers: Vec::new(), body: Bytes::new() }
+    /// A next-edit suggestion as the language server asks for it: nothing in it tells the editor.
+    pub(crate) fn next_edit() -> Self {
+        let body = json!({
+            "messages": [{"role": "system", "content": "Predict the next edit."}, {"role": "user", "content": "area.py"}],
+            "model": "copilot-nes-oct", "temperature": 0, "top_p": 1, "n": 1, "stream": true,
+            "prediction": {"type": "content", "content": "def area(w, h):\n    pass\n"}
+        });
+        Self::new(COMPLETIONS_HOST, "/chat/completions", &body)
+            .with("openai-intent", "conversation-other")
+            .with("x-initiator", "agent")
+            .with("x-interaction-type", "conversation-other")
+            .with("x-interaction-id", &fresh_id())
+            .without("editor-version")
+            .without("vscode-machineid")
+            .without("vscode-sessionid")
+    }
+
+    /// A batch of telemetry as the language server sends it.
+    pub(crate) fn telemetry(events: &[Value]) -> Self {
+        Self::new(TELEMETRY_HOST, "/telemetry", &json!(events))
+    }
+
+    /// A question to GitHub about the account.
+    pub(crate) fn account(path: &str) -> Self {
+        Self { method: Method::GET, ..Self::new(ACCOUNT_HOST, path, &Value::Null) }.body("").without("content-type")
+    }
+
+    pub(crate) fn new(host: &'static str, path: &str, body: &Value) -> Self {
+        Self { host, method: Method::POST, path: path.to_owned(), headers: Vec::new(), body: Bytes::new() }
             .with("authorization", "Bearer tid=0123456789abcdef;exp=1767225600;sku=business_seat;st=dotcom:5f5e")
             .with("x-request-id", &fresh_id())
             .with("openai-organization", "github-copilot")
@@ -126,7 +154,7 @@ impl Ask {
     }
 
     pub(crate) fn request(&self) -> Request<Bytes> {
-        let request = Request::post(self.path.as_str());
+        let request = Request::builder().method(self.method.clone()).uri(self.path.as_str());
         let request = self.headers.iter().fold(request, |request, (name, value)| request.header(name, value));
         request.body(self.body.clone()).unwrap()
     }

@@ -12,6 +12,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod accounts;
 mod admission;
 mod asking;
 mod capture;
@@ -33,6 +34,7 @@ mod recording;
 mod reload;
 mod secrets;
 mod shutdown;
+mod telemetry;
 mod transparency;
 mod trouble;
 mod tunnel;

@@ -48,7 +48,7 @@ pub(crate) fn value(text: &str, series: &str) -> f64 {
 }
 
 /// Scrapes until the series has the value, for what is counted after the client has its answer.
-async fn scrape_until(copilens: &Copilens, series: &str, expected: f64) -> String {
+pub(crate) async fn scrape_until(copilens: &Copilens, series: &str, expected: f64) -> String {
     let begun = std::time::Instant::now();
     loop {
         let text = scrape(copilens).await;

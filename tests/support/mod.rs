@@ -33,7 +33,10 @@ use tempfile::TempDir;
 /// Hosts that tests ask for; all of them lead to the fake.
 pub const CHAT_HOST: &str = "api.enterprise.githubcopilot.com";
 pub const COMPLETIONS_HOST: &str = "proxy.enterprise.githubcopilot.com";
-pub const HOSTS: [&str; 4] = [CHAT_HOST, COMPLETIONS_HOST, "api.github.com", "copilot-proxy.githubusercontent.com"];
+pub const TELEMETRY_HOST: &str = "copilot-telemetry.githubusercontent.com";
+pub const ACCOUNT_HOST: &str = "api.github.com";
+pub const HOSTS: [&str; 5] =
+    [CHAT_HOST, COMPLETIONS_HOST, TELEMETRY_HOST, ACCOUNT_HOST, "copilot-proxy.githubusercontent.com"];
 
 /// A bound for waiting, never a measure: an event that does not come within it will not come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -366,6 +369,12 @@ pub fn files_in(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files
+}
+
+/// All files of a folder and of those in it.
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let below = |path: PathBuf| if path.is_dir() { files_below(&path) } else { vec![path] };
+    files_in(folder).into_iter().flat_map(below).collect()
 }
 
 pub fn json(path: &Path) -> Value {

@@ -33,8 +33,8 @@ use super::context::Context;
 use super::forward::{Sender, patience, recording, refusal_for};
 use super::headers;
 use super::tunnel::splice;
-use crate::config::Settings;
-use crate::copilot;
+use crate::config::{Loaded, Settings};
+use crate::copilot::{self, Capture, Endpoint};
 use crate::exchange::Head;
 use crate::metrics::TunnelRoute;
 
@@ -43,7 +43,7 @@ pub(crate) async fn upgrade(context: &Arc<Context>, sender: Sender<'_>, mut requ
     let loaded = context.live.current();
     let client = hyper::upgrade::on(&mut request);
     let (mut parts, body) = request.into_parts();
-    let head = match head(context, &loaded.settings, &sender, &parts) {
+    let head = match head(context, &loaded, &sender, &parts) {
         Ok(head) => head,
         Err(refusal) => return refusal.response(),
     };
@@ -70,14 +70,15 @@ pub(crate) async fn upgrade(context: &Arc<Context>, sender: Sender<'_>, mut requ
 /// What the exchanges of a WebSocket begin with; `None` where its messages are nothing to record.
 fn head(
     context: &Context,
-    settings: &Settings,
+    loaded: &Loaded,
     sender: &Sender<'_>,
     parts: &request::Parts,
 ) -> Result<Option<Head>, Refusal> {
     if !sender.intercepted || !copilot::capture_websocket(&sender.origin.host, parts.uri.path()) {
         return Ok(None);
     }
-    Ok(recording(context, settings, sender, parts)?.into_head())
+    let purpose = Capture::Exchange(Endpoint::ResponsesWebSocket);
+    Ok(recording(context, loaded, purpose, sender, parts)?.into_head())
 }
 
 /// What reads the messages of a WebSocket.

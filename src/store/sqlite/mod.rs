@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, NaiveDate, Utc};
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use self::acceptance::Changes;
 use self::error::Context;
@@ -165,8 +165,13 @@ impl UsageStore for SqliteStore {
         })
     }
 
-    fn replace(&self, events: &[UsageEvent]) -> Result<()> {
-        self.write(|transaction| put(transaction, &mut events.iter().cloned()))
+    fn replace(&self, events: &[UsageEvent]) -> Result<Vec<bool>> {
+        self.write(|transaction| {
+            let changed =
+                events.iter().map(|event| is_of_another_class(transaction, event)).collect::<rusqlite::Result<_>>()?;
+            put(transaction, &mut events.iter().cloned())?;
+            Ok(changed)
+        })
     }
 
     fn take_notice(&self, notices: &[Noticed]) -> Result<BTreeSet<NaiveDate>> {
@@ -278,6 +283,12 @@ fn insert(transaction: &Transaction<'_>, changes: &mut Changes, event: &UsageEve
         facts::rebook(transaction, changes, event)?;
     }
     Ok(is_new)
+}
+
+/// Whether the event that is stored under the id is of another class, or there is none.
+fn is_of_another_class(transaction: &Transaction<'_>, event: &UsageEvent) -> rusqlite::Result<bool> {
+    let mut same = transaction.prepare_cached("SELECT 1 FROM usage_event WHERE id = ?1 AND class = ?2")?;
+    Ok(!same.exists(params![event.id.as_bytes(), event.class.as_str()])?)
 }
 
 /// Stores events in the place of those with the same id.

@@ -109,7 +109,7 @@ async fn a_store_without_room_for_its_log_holds_up_nothing_but_the_counting() {
     trial.ask().await;
     trial.has_recorded(1);
     disk.fill();
-    let noise = Ask::completion().with("x-copilot-speculative", "true");
+    let noise = Ask::completion().prompt(copilens::sim::copilot::NOTHING_TO_ADD);
     let mut sent = 0;
     while !trial.copilens.admin("/readyz").await.1.contains("no room for the usage store") {
         let another = noise.clone().with("x-request-id", &crate::asking::fresh_id());
@@ -119,7 +119,7 @@ async fn a_store_without_room_for_its_log_holds_up_nothing_but_the_counting() {
     }
     disk.make_room();
     trial.recovers().await;
-    assert_eq!(trial.metric("copilens_noise_exchanges_total{reason=\"speculative\"}").await, sent);
+    assert_eq!(trial.metric("copilens_noise_exchanges_total{reason=\"empty_completion\"}").await, sent);
     assert_eq!(trial.unrecorded().await, 0);
 }
 

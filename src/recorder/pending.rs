@@ -1,0 +1,80 @@
+//! Completions that nobody has seen yet: fetched ahead of need, or cancelled while they came. Their records wait here until
+//! telemetry tells that they were shown, a day at most.
+
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::files::{FileError, RecordFiles};
+use super::record::Record;
+use crate::identity::UserName;
+
+/// How long a record waits.
+pub(super) const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A record that waits, and what else its file's name needs.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Waiting {
+    /// Where the client was.
+    pub(super) client: IpAddr,
+    /// The record as it was classed.
+    pub(super) record: Record,
+}
+
+/// The folder of records that wait, by user and request.
+#[derive(Debug, Clone)]
+pub(super) struct Pending {
+    files: RecordFiles,
+}
+
+impl Pending {
+    pub(super) fn new(files: RecordFiles) -> Self {
+        Self { files }
+    }
+
+    /// Keeps a record until its request is told to have been shown.
+    pub(super) fn keep(&self, request_id: &str, waiting: &Waiting) -> Result<(), FileError> {
+        let path = self.path(&waiting.record.user, request_id)?;
+        let text = serde_json::to_vec(waiting).map_err(|error| FileError::write(&path, error.into()))?;
+        self.files.replace(&path, &text)
+    }
+
+    /// The record of a request, if it waits.
+    pub(super) fn find(&self, user: &str, request_id: &str) -> Result<Option<Waiting>, FileError> {
+        let path = self.path(user, request_id)?;
+        match fs::read(&path) {
+            Ok(text) => {
+                let waiting = serde_json::from_slice(&text);
+                if let Err(error) = &waiting {
+                    tracing::error!(path = %path.display(), %error, "a waiting record cannot be read; it is left out");
+                }
+                Ok(waiting.ok())
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+            Err(error) => Err(FileError::write(&path, error)),
+        }
+    }
+
+    /// The record waits no more.
+    pub(super) fn remove(&self, user: &str, request_id: &str) -> Result<(), FileError> {
+        let path = self.path(user, request_id)?;
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::write(&path, error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// A request's id is a client's text, so its hash names the file.
+    fn path(&self, user: &str, request_id: &str) -> Result<PathBuf, FileError> {
+        let user: UserName = user.parse()?;
+        let name = HEXLOWER.encode(Sha256::digest(request_id).as_ref());
+        let name = name.get(..32).unwrap_or(&name);
+        Ok(self.files.pending_dir().join(user.as_str()).join(format!("{name}.json")))
+    }
+}
