@@ -138,7 +138,7 @@ async fn what_two_developers_did_is_what_copilens_counts() {
     assert_eq!(report["noise"]["canceled"], all(|tally| tally.canceled));
     // Whether they were shown is in telemetry, which is not read yet.
     assert_eq!(report["noise"]["speculative"], all(|tally| tally.prefetched + tally.prefetched_shown));
-    assert_eq!(report["noise"]["last_message_not_user"], bob.follow_ups);
+    assert_eq!(report["noise"]["forced_tool"], bob.follow_ups);
     let noise = report["noise"].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum::<u64>();
     assert_eq!(noise, all(|tally| tally.noise() + tally.prefetched + tally.prefetched_shown) + bob.follow_ups);
 }

@@ -87,7 +87,7 @@ pub(super) fn is_review(head: &Head, dialogue: Dialogue<'_>) -> bool {
 /// VS Code's generator of commit messages (vscode-copilot-chat, `gitCommitMessagePrompt.tsx`): the system's text says so, and
 /// the user's has the earlier commits in an element of their own, by which the legacy add-on told it.
 fn is_commit_message(dialogue: Dialogue<'_>) -> bool {
-    dialogue.instructions().take(1).any(|text| text.contains("git commit message"))
+    is_told(dialogue, "git commit message")
         || dialogue.last_of_user().any(|text| text.trim_start().starts_with("<user-commits>"))
 }
 
@@ -99,8 +99,14 @@ fn is_commit_message(dialogue: Dialogue<'_>) -> bool {
 fn command(dialogue: Dialogue<'_>) -> Option<&'static str> {
     let said = dialogue.last_of_user().last().map(words).unwrap_or_default();
     let typed = said.strip_prefix('/').and_then(|command| slash(command.split_whitespace().next()?));
-    let is_tutor = || dialogue.instructions().take(1).any(|text| text.contains("world-class coding tutor"));
+    let is_tutor = || is_told(dialogue, "world-class coding tutor");
     typed.or_else(|| question(said)).or_else(|| is_tutor().then_some("explain"))
+}
+
+/// Whether the first line that the model is told, which says what it is, has these words.
+fn is_told(dialogue: Dialogue<'_>, words: &str) -> bool {
+    let mut lines = dialogue.instructions().filter_map(|text| text.lines().next());
+    lines.next().is_some_and(|line| line.contains(words))
 }
 
 fn slash(command: &str) -> Option<&'static str> {

@@ -3,6 +3,7 @@
 //! Chat Completions and Messages have `messages`, Responses has `input`; what the model is told beforehand stands in a
 //! message of its own (`system`, `developer`), in `instructions` (Responses) or in `system` (Messages).
 
+use memchr::memmem;
 use serde_json::Value;
 
 use super::answer::non_empty;
@@ -46,11 +47,13 @@ impl<'a> Dialogue<'a> {
 
     /// What the model is told beforehand, the first first.
     pub(super) fn instructions(self) -> impl Iterator<Item = &'a str> {
-        let apart =
-            ["instructions", "system"].into_iter().filter_map(move |field| self.body.get(field)).flat_map(texts);
-        let told =
-            self.messages().iter().filter(|message| is_instruction(message)).filter_map(|told| told.get("content"));
-        apart.chain(told.flat_map(texts))
+        let told = self.messages().iter().filter(|message| is_instruction(message));
+        self.told_apart().chain(told.filter_map(|message| message.get("content")).flat_map(texts))
+    }
+
+    /// What it is told beside the messages.
+    fn told_apart(self) -> impl Iterator<Item = &'a str> {
+        ["instructions", "system"].into_iter().filter_map(move |field| self.body.get(field)).flat_map(texts)
     }
 
     /// The last message in the user's name. Clients put notes of their own before the person's words, as messages or as texts.
@@ -70,7 +73,7 @@ impl<'a> Dialogue<'a> {
             message.get("content").into_iter().flat_map(texts).filter(is_note).find_map(mode_in)
         };
         let by_message = self.messages().iter().rev().filter(|message| !is_by(message, "assistant")).find_map(stated);
-        by_message.or_else(|| self.instructions().find_map(mode_in))
+        by_message.or_else(|| self.told_apart().find_map(mode_in))
     }
 
     fn messages(self) -> &'a [Value] {
@@ -82,7 +85,7 @@ impl<'a> Dialogue<'a> {
 const MODE_NOTE: &str = "<modeInstructions>";
 
 fn mode_in(text: &str) -> Option<&str> {
-    let note = text.split_once(MODE_NOTE)?.1;
+    let note = text.get(memmem::find(text.as_bytes(), MODE_NOTE.as_bytes())?..)?;
     let (name, _) = note.split_once("running in \"")?.1.split_once("\" mode")?;
     (!name.is_empty() && !name.contains('\n')).then_some(name)
 }
@@ -108,8 +111,9 @@ fn element(text: &str) -> Option<(&str, &str, &str)> {
     if !is_name {
         return None;
     }
-    let (inside, after) = rest.split_once(&format!("</{name}>"))?;
-    Some((name, inside, after))
+    let close = format!("</{name}>");
+    let (inside, after) = rest.split_at_checked(memmem::find(rest.as_bytes(), close.as_bytes())?)?;
+    Some((name, inside, after.strip_prefix(&close)?))
 }
 
 /// A message's or field's texts: one string, or a list of parts that have texts.

@@ -61,11 +61,11 @@ fn with_status(mut exchange: Exchange, status: u16) -> Exchange {
 }
 
 /// A next-edit suggestion of the language server: no editor, and `agent` though a person typed.
-fn next_edit(text: bool) -> Facts {
-    let intent = [("openai-intent", "conversation-other"), ("x-interaction-type", "conversation-other"), AGENT];
-    let mut facts = facts(&chat(&intent, r#"{"model":"demo-nes","messages":[{"role":"user","content":"u"}]}"#));
-    (facts.kind, facts.feature, facts.has_text) = (Kind::Completions, Feature::CodeCompletion, text);
-    facts
+fn next_edit(edit: &str) -> Exchange {
+    let headers = [AGENT, ("openai-intent", "conversation-other"), ("x-interaction-type", "conversation-other")];
+    let request = r#"{"model":"demo-nes","prediction":{},"messages":[{"role":"user","content":"u"}]}"#;
+    let answer = sample::stream(&[&format!(r#"{{"choices":[{{"index":0,"delta":{{"content":"{edit}"}}}}]}}"#)]);
+    sample::at("https://proxy.business.githubcopilot.com/chat/completions", &headers, request, &answer)
 }
 
 #[test]
@@ -90,11 +90,18 @@ fn an_answer_other_than_2xx_is_noise() {
 
 #[test]
 fn a_message_on_a_websocket_has_the_upgrades_status() {
-    let mut facts = facts(&chat(&[CLI, USER], CHAT));
-    (facts.endpoint, facts.status) = (Some(Endpoint::ResponsesWebSocket), Some(101));
-    assert_eq!(told(classify(&facts, History::default())), "turn");
-    facts.status = Some(403);
-    assert_eq!(told(classify(&facts, History::default())), "noise status");
+    let request = r#"{"type":"response.create","input":[{"role":"user","content":"ping"}]}"#;
+    let answer = r#"{"type":"response.output_text.delta","output_index":0,"delta":"pong"}"#;
+    let url = "https://api.business.githubcopilot.com/responses";
+    let message = |initiator, answer| {
+        let mut exchange = with_status(sample::at(url, &[CLI, initiator], request, answer), 101);
+        "GET".clone_into(&mut exchange.head.method);
+        exchange
+    };
+    assert_eq!(verdict(&message(USER, answer)), "turn");
+    assert_eq!(verdict(&message(AGENT, answer)), "step agent_initiated");
+    assert_eq!(verdict(&message(USER, r#"{"type":"error","error":{"code":"rate_limited"}}"#)), "noise broken_off");
+    assert_eq!(verdict(&with_status(message(USER, answer), 403)), "noise status");
 }
 
 #[test]
@@ -246,10 +253,11 @@ fn only_a_suggestion_with_text_awaits_display() {
 
 #[test]
 fn next_edits_are_turns_though_an_agent_says_to_have_begun_them() {
-    assert_eq!(told(classify(&next_edit(true), SAME_TURN)), "turn");
-    assert_eq!(told(classify(&next_edit(false), History::default())), "noise empty_completion");
-    let canceled = Facts { outcome: Outcome::Canceled, ..next_edit(true) };
+    assert_eq!(told(classify(&facts(&next_edit("a = 1")), SAME_TURN)), "turn");
+    assert_eq!(verdict(&next_edit("")), "noise empty_completion");
+    let canceled = facts(&ended(next_edit("a = 1"), Ending::Canceled));
     assert!(classify(&canceled, History::default()).awaits_display);
+    assert_eq!(told(classify(&canceled, SHOWN)), "turn");
 }
 
 #[test]

@@ -6,11 +6,17 @@ use super::*;
 
 /// What a client sends for one prompt, in the order in which the answers end; the interaction is the same for all.
 fn turn(requests: &[(Headers<'_>, Value)]) -> Vec<String> {
+    turn_at("/chat/completions", requests)
+}
+
+fn turn_at(path: &str, requests: &[(Headers<'_>, Value)]) -> Vec<String> {
     let mut had_turn = false;
     let mut verdicts = Vec::new();
     for (headers, request) in requests {
         let history = History { same_turn: had_turn, ..History::default() };
-        let verdict = classify(&facts(&chat(headers, &request.to_string())), history);
+        let url = format!("https://api.business.githubcopilot.com{path}");
+        let exchange = sample::at(&url, headers, &request.to_string(), "");
+        let verdict = classify(&facts(&exchange), history);
         had_turn |= verdict.class == Class::Turn;
         verdicts.push(told(verdict));
     }
@@ -77,10 +83,12 @@ fn the_clis_tool_loop_is_one_turn_on_each_of_its_endpoints() {
     };
     let loops = [
         (
+            "/responses",
             responses(json!({"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]})),
             responses(json!({"type": "function_call_output", "call_id": "k1", "output": "ok"})),
         ),
         (
+            "/v1/messages",
             messages(json!({"type": "text", "text": "hi"})),
             messages(json!({"type": "tool_result", "tool_use_id": "k1", "content": "ok"})),
         ),
@@ -88,11 +96,11 @@ fn the_clis_tool_loop_is_one_turn_on_each_of_its_endpoints() {
     let typed = ("x-interaction-type", "conversation-user");
     let (user, agent): (Headers<'_>, Headers<'_>) =
         (&[CLI, USER, typed], &[CLI, AGENT, ("x-interaction-type", "conversation-agent")]);
-    for (prompt, result) in loops {
-        let told = turn(&[(user, prompt.clone()), (agent, result.clone())]);
-        assert_eq!(told, ["turn", "step agent_initiated"]);
+    for (path, prompt, result) in loops {
+        let told = turn_at(path, &[(user, prompt.clone()), (agent, result.clone())]);
+        assert_eq!(told, ["turn", "step agent_initiated"], "{path}");
         // An upgrade's headers stand for all its messages where they do not say otherwise.
-        assert_eq!(turn(&[(user, prompt), (user, result)]), ["turn", "step tool_results"]);
+        assert_eq!(turn_at(path, &[(user, prompt), (user, result)]), ["turn", "step tool_results"], "{path}");
     }
 }
 
