@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::AccountUse;
 use crate::copilot::observation::Account;
 
-/// Before the login (in lower case, for GitHub takes both for the same) of an account whose key is not known.
+/// Before the login (in lower case, for GitHub tells no cases apart) of an account whose key is not known.
 const LOGIN_PREFIX: &str = "login:";
 
 /// A value, with when it was told last.
@@ -103,6 +103,14 @@ impl Known {
             quotas: Vec::new(),
         };
         AccountUse { user: user.to_owned(), account, first_day: self.first_day, last_day: self.last_day }
+    }
+}
+
+impl AccountUse {
+    /// Whether the account's key is not known: it may be the same as one of the user's whose login is not known.
+    #[must_use]
+    pub fn is_known_by_login_alone(&self) -> bool {
+        self.account.key.as_deref().is_some_and(|key| key.starts_with(LOGIN_PREFIX))
     }
 }
 

@@ -9,17 +9,26 @@ use crate::copilot::observation::{ChatActionKind, SuggestionKind};
 /// What one user did with suggestions on one day. It exists only where the user's clients sent telemetry that day.
 ///
 /// A suggestion is booked on the day of the exchange that brought it; one whose exchange is not on record on the day when
-/// its telemetry came first. Everything else is booked on the day when its telemetry came first.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// its telemetry came first. Everything else is booked on the day when its telemetry came first. Written out, a part of which
+/// there is nothing to count is left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Acceptance {
     /// Ghost text.
+    #[serde(skip_serializing_if = "is_zero")]
     pub completions: Fates,
     /// Next-edit suggestions.
+    #[serde(skip_serializing_if = "is_zero")]
     pub next_edits: Fates,
     /// What was done with chat answers.
+    #[serde(skip_serializing_if = "is_zero")]
     pub chat: ChatActions,
     /// CLI sessions that ended.
+    #[serde(rename = "cli_sessions", skip_serializing_if = "is_zero")]
     pub sessions: Sessions,
+}
+
+fn is_zero<T: Default + PartialEq>(counts: &T) -> bool {
+    *counts == T::default()
 }
 
 /// What became of suggestions of one kind.

@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
-use super::{Acceptance, ChatActions, DayUsage, Fates, Sessions, UserUsage};
+use super::{Acceptance, DayUsage, UserUsage};
 use crate::copilot::vocabulary::{Edits, Tokens};
 
 #[derive(Serialize)]
@@ -46,39 +46,12 @@ struct UserEntry<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     lines_accepted: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    acceptance: Option<AcceptanceEntry>,
-}
-
-/// What became of suggestions, by what they were. A part of which there is nothing to tell is absent; the sums of the first two
-/// in the user's entry are there whenever telemetry came.
-#[derive(Serialize, Default, PartialEq)]
-struct AcceptanceEntry {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    completions: Option<Fates>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_edits: Option<Fates>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    chat: Option<ChatActions>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cli_sessions: Option<Sessions>,
-}
-
-impl AcceptanceEntry {
-    /// `None` where all of it would be absent.
-    fn of(acceptance: &Acceptance) -> Option<Self> {
-        let entry = Self {
-            completions: told(acceptance.completions),
-            next_edits: told(acceptance.next_edits),
-            chat: told(acceptance.chat),
-            cli_sessions: told(acceptance.sessions),
-        };
-        told(entry)
-    }
+    acceptance: Option<&'a Acceptance>,
 }
 
 /// `None` where there is nothing but zeros.
-fn told<T: Default + PartialEq>(counts: T) -> Option<T> {
-    Some(counts).filter(|counts| *counts != T::default())
+fn told<T: Default + PartialEq>(counts: &T) -> Option<&T> {
+    Some(counts).filter(|counts| **counts != T::default())
 }
 
 impl<'a> From<&'a UserUsage> for UserEntry<'a> {
@@ -92,7 +65,7 @@ impl<'a> From<&'a UserUsage> for UserEntry<'a> {
             models: &usage.models,
             features: &usage.features,
             actions: &usage.actions,
-            tokens: told(usage.tokens),
+            tokens: told(&usage.tokens).copied(),
             nano_aiu: usage.nano_aiu,
             edits: usage.edits,
             interactions: usage.interactions(),
@@ -100,7 +73,7 @@ impl<'a> From<&'a UserUsage> for UserEntry<'a> {
             accepted: suggestions.map(|fates| fates.accepted),
             lines_suggested: usage.lines_suggested,
             lines_accepted: suggestions.map(|fates| fates.lines_accepted),
-            acceptance: usage.acceptance.as_ref().and_then(AcceptanceEntry::of),
+            acceptance: usage.acceptance.as_ref().and_then(told),
         }
     }
 }
@@ -130,8 +103,8 @@ impl DayUsage {
 mod tests {
     use serde_json::Value;
 
-    use super::super::UsageEvent;
     use super::super::sample::{chat, completion, noise, noon, step};
+    use super::super::{ChatActions, Fates, Sessions, UsageEvent};
     use super::*;
 
     /// A day as the legacy add-on would have written it for [`legacy_like_day`].

@@ -20,7 +20,7 @@ pub(crate) fn id(n: u128) -> ExchangeId {
     ExchangeId::from_bytes(n.to_be_bytes())
 }
 
-/// A completion turn in Python by `user`, `n` seconds after noon, nothing unknown but its tokens.
+/// A completion turn in Python by `user`, `n` seconds after noon, of an account of their own, nothing unknown but its tokens.
 pub(crate) fn completion(n: u32, user: &str) -> UsageEvent {
     let ended_at = noon() + TimeDelta::seconds(n.into());
     UsageEvent {
@@ -39,7 +39,7 @@ pub(crate) fn completion(n: u32, user: &str) -> UsageEvent {
         plugin: Some("copilot/1.297.0".to_owned()),
         machine_id: Some("a1b2c3".to_owned()),
         session_id: Some("s1".to_owned()),
-        account: Some("0123abcd".to_owned()),
+        account: Some(format!("{user}-account")),
         action: None,
         language: Some("python".to_owned()),
         model: Some("gpt-4o-copilot".to_owned()),

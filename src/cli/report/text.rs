@@ -7,29 +7,52 @@ use chrono::NaiveDate;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, ColumnConstraint, LineStyle, Table, TableStyle};
 
-use super::{Line, Report, is_obeyed};
+use super::accounts::KEY_PREFIX;
+use super::{Line, Report, Sharing, is_obeyed};
 
-const HEADER: [&str; 10] = [
+const HEADER: [&str; 15] = [
     "User",
     "Completions",
+    "Shown",
+    "Accepted",
+    "Rate",
     "Chat\nturns",
     "Steps",
     "Tokens\nin",
     "Tokens\nout",
+    AI_CREDITS,
     "Top\nmodel",
     "Top\neditor",
     "Top\nlanguage",
     "Lines\nsuggested",
+    LINES_ACCEPTED,
 ];
+
+const AI_CREDITS: &str = "AI\ncredits";
+const LINES_ACCEPTED: &str = "Lines\naccepted";
 
 const STYLE: TableStyle = UTF8_FULL_CONDENSED.header_separator(LineStyle::new('├', '─', '┼', '┤'));
 
 /// Columns of [`HEADER`] that a narrow terminal goes without, the first one first.
-const DISPENSABLE: [&str; 6] =
-    ["Lines\nsuggested", "Top\nmodel", "Top\neditor", "Top\nlanguage", "Tokens\nin", "Tokens\nout"];
+const DISPENSABLE: [&str; 11] = [
+    "Lines\nsuggested",
+    "Top\nmodel",
+    "Top\neditor",
+    "Top\nlanguage",
+    LINES_ACCEPTED,
+    AI_CREDITS,
+    "Tokens\nin",
+    "Tokens\nout",
+    "Rate",
+    "Shown",
+    "Accepted",
+];
 
 /// Characters of a name that a client sent that are shown in the table.
 const NAME_WIDTH: usize = 32;
+
+/// Hexadecimal digits of an account's key that are shown.
+const KEY_SHOWN: usize = 8;
 
 /// Writes the report; `stored` are the days on record, in the report or not.
 pub(super) fn write(
@@ -43,21 +66,35 @@ pub(super) fn write(
     } else {
         write_table(report, width, out)?;
     }
-    write_noise(report, out)
+    write_noise(report, out)?;
+    write_sharing(&report.sharing, out)
 }
 
 impl Report {
-    /// The table's lines, without as many of the [`DISPENSABLE`] columns as `width` has no room for, and how many those are.
-    fn lines(&self, width: Option<u16>) -> (Vec<String>, usize) {
+    /// The table's lines, without as many of the [`DISPENSABLE`] columns as `width` has no room for, and which those are.
+    fn lines(&self, width: Option<u16>) -> (Vec<String>, Vec<&'static str>) {
         let widest = width.map_or(usize::MAX, usize::from);
         let fits = |lines: &[String]| lines.iter().all(|line| line.chars().count() <= widest);
-        let mut hidden = 0;
+        let mut dispensable = DISPENSABLE.into_iter().filter(|column| self.has(column));
+        let mut hidden = Vec::new();
         loop {
-            let lines: Vec<String> = self.table(DISPENSABLE.get(..hidden).unwrap_or_default()).lines().collect();
-            if hidden == DISPENSABLE.len() || fits(&lines) {
+            let lines: Vec<String> = self.table(&hidden).lines().collect();
+            if fits(&lines) {
                 return (lines, hidden);
             }
-            hidden += 1;
+            match dispensable.next() {
+                Some(column) => hidden.push(column),
+                None => return (lines, hidden),
+            }
+        }
+    }
+
+    /// Whether anything is known that the column would show.
+    fn has(&self, column: &str) -> bool {
+        match column {
+            AI_CREDITS => self.total.nano_aiu.is_some(),
+            "Shown" | "Accepted" | "Rate" | LINES_ACCEPTED => self.total.acceptance.is_some(),
+            _ => true,
         }
     }
 
@@ -69,7 +106,7 @@ impl Report {
             if name != "User" && !name.starts_with("Top") {
                 column.set_cell_alignment(CellAlignment::Right);
             }
-            if hidden.contains(&name) {
+            if hidden.contains(&name) || !self.has(name) {
                 column.set_constraint(ColumnConstraint::Hidden);
             }
         }
@@ -84,14 +121,19 @@ impl Line {
         [
             self.user.clone().unwrap_or_else(|| "total".to_owned()),
             grouped(self.completions),
+            known(self.shown),
+            known(self.accepted),
+            self.accepted_percent.map_or_else(|| "-".to_owned(), |percent| format!("{percent:.0}%")),
             grouped(self.chat_turns),
             grouped(self.steps),
             known(self.tokens.and_then(|tokens| tokens.input)),
             known(self.tokens.and_then(|tokens| tokens.output)),
+            self.nano_aiu.map_or_else(|| "-".to_owned(), credits),
             name(&self.top_model),
             name(&self.top_editor),
             name(&self.top_language),
             grouped(self.lines_suggested),
+            known(self.lines_accepted),
         ]
     }
 }
@@ -105,13 +147,12 @@ fn write_table(report: &Report, width: Option<u16>, out: &mut dyn Write) -> anyh
     for line in lines {
         writeln!(out, "{line}")?;
     }
-    if hidden > 0 {
-        let names: Vec<_> =
-            DISPENSABLE.iter().take(hidden).map(|name| name.replace('\n', " ").to_lowercase()).collect();
+    if !hidden.is_empty() {
+        let names: Vec<_> = hidden.iter().map(|column| column_name(column)).collect();
         writeln!(out, "For want of room without: {} (a wider terminal or --json shows them)", names.join(", "))?;
     }
     writeln!(out, "Days (UTC): {} to {}, {} with usage", report.from, report.to, report.days.len())?;
-    Ok(())
+    write_telemetry(report, out)
 }
 
 fn write_where_to_look(report: &Report, stored: &[NaiveDate], out: &mut dyn Write) -> anyhow::Result<()> {
@@ -143,6 +184,68 @@ fn write_noise(report: &Report, out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Says what the columns that come from telemetry leave out.
+fn write_telemetry(report: &Report, out: &mut dyn Write) -> anyhow::Result<()> {
+    match (report.users_with_telemetry, report.users.len()) {
+        (with, all) if with == all => {}
+        (0, _) => writeln!(out, "Shown and accepted are not known: no client sent telemetry.")?,
+        (with, all) => {
+            writeln!(out, "Shown and accepted: of {with} of {all} users; the others' clients sent no telemetry.")?;
+        }
+    }
+    Ok(())
+}
+
+/// What is shown of accounts that look shared, before their users.
+const SHARED_ACCOUNTS: &str = "
+GitHub accounts that several users use. GitHub blocks accounts that are shared:
+give each user a seat, and have each sign in to GitHub as themselves.";
+
+/// And before the accounts of users who have several.
+const SEVERAL_ACCOUNTS: &str = "
+Users who use several GitHub accounts. Where one is another person's, have them
+sign out of it; where a proxy password is shared, `copilens users rotate NAME`
+gives that user a new one.";
+
+fn write_sharing(sharing: &Sharing, out: &mut dyn Write) -> anyhow::Result<()> {
+    if !sharing.accounts_with_several_users.is_empty() {
+        writeln!(out, "{SHARED_ACCOUNTS}")?;
+    }
+    for (account, users) in &sharing.accounts_with_several_users {
+        let users: Vec<_> = users.iter().map(String::as_str).collect();
+        writeln!(out, "  {}: {}", account_name(account), users.join(", "))?;
+    }
+    if !sharing.users_with_several_accounts.is_empty() {
+        writeln!(out, "{SEVERAL_ACCOUNTS}")?;
+    }
+    for (user, accounts) in &sharing.users_with_several_accounts {
+        let accounts: Vec<_> = accounts.iter().map(|account| account_name(account)).collect();
+        writeln!(out, "  {user}: {}", accounts.join(", "))?;
+    }
+    Ok(())
+}
+
+/// A column's name within a sentence.
+fn column_name(column: &str) -> String {
+    match column {
+        AI_CREDITS => "AI credits".to_owned(),
+        "Rate" => "acceptance rate".to_owned(),
+        _ => column.replace('\n', " ").to_lowercase(),
+    }
+}
+
+/// A login, or the beginning of a key, which is enough to tell accounts apart.
+fn account_name(account: &str) -> String {
+    let key = account.strip_prefix(KEY_PREFIX).map(|key| key.get(..KEY_SHOWN).unwrap_or(key));
+    key.map_or_else(|| printable(account), |key| format!("{} (login not known)", printable(key)))
+}
+
+/// Billionths of a credit as credits with two decimals.
+fn credits(nano_aiu: u64) -> String {
+    let hundredths = nano_aiu.saturating_add(5_000_000) / 10_000_000;
+    format!("{}.{:02}", grouped(hundredths / 100), hundredths % 100)
+}
+
 /// 1234567 as `1,234,567`.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -164,6 +267,12 @@ fn printable(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn credits_have_two_decimals() {
+        let shown = [0, 4_999_999, 5_000_000, 3_100_000_000, 1_234_567_890_123].map(credits);
+        assert_eq!(shown, ["0.00", "0.00", "0.01", "3.10", "1,234.57"]);
+    }
 
     #[test]
     fn digits_are_grouped_by_three() {
