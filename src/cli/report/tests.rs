@@ -97,76 +97,7 @@ fn a_narrow_terminal_goes_without_some_columns() {
 
 #[test]
 fn json_has_the_same_numbers() {
-    insta::assert_snapshot!(printed(&team(), &ReportArgs { json: true, ..ReportArgs::default() }), @r#"
-    {
-      "from": "2025-03-08",
-      "to": "2025-03-14",
-      "days": [
-        "2025-03-12",
-        "2025-03-14"
-      ],
-      "users": [
-        {
-          "user": "grace",
-          "completions": 3,
-          "chat_turns": 1,
-          "steps": 1,
-          "tokens": {
-            "input": 1235467,
-            "output": 1010,
-            "cached": 512
-          },
-          "top_model": "gpt-4o-copilot",
-          "top_editor": "vscode-1.99.0",
-          "top_language": "rust",
-          "lines_suggested": 8,
-          "accounts": [
-            {
-              "account": "grace-account",
-              "first_day": "2025-03-12",
-              "last_day": "2025-03-14"
-            }
-          ]
-        },
-        {
-          "user": "ada",
-          "completions": 1,
-          "chat_turns": 0,
-          "steps": 0,
-          "top_model": "gpt-4o-copilot",
-          "top_editor": "vscode-1.99.0",
-          "top_language": "python",
-          "lines_suggested": 2,
-          "accounts": [
-            {
-              "account": "ada-account",
-              "first_day": "2025-03-14",
-              "last_day": "2025-03-14"
-            }
-          ]
-        }
-      ],
-      "total": {
-        "completions": 4,
-        "chat_turns": 1,
-        "steps": 1,
-        "tokens": {
-          "input": 1235467,
-          "output": 1010,
-          "cached": 512
-        },
-        "top_model": "gpt-4o-copilot",
-        "top_editor": "vscode-1.99.0",
-        "top_language": "python",
-        "lines_suggested": 10
-      },
-      "users_with_telemetry": 0,
-      "noise": {
-        "canceled": 1,
-        "no_text": 2
-      }
-    }
-    "#);
+    insta::assert_snapshot!(printed(&team(), &ReportArgs { json: true, ..ReportArgs::default() }));
 }
 
 #[test]
@@ -402,80 +333,7 @@ fn json_has_what_telemetry_and_accounts_tell_and_nothing_where_it_is_unknown() {
     let notices = [telemetry(), vec![noticed(1, "grace", Notice::Account(account))]].concat();
     let args = ReportArgs { json: true, ..ReportArgs::default() };
     let report: serde_json::Value = serde_json::from_str(&printed_with(&notices, None, &costly_team(), &args)).unwrap();
-    insta::assert_snapshot!(serde_json::to_string_pretty(&report["users"][0]).unwrap(), @r#"
-    {
-      "user": "grace",
-      "completions": 3,
-      "shown": 6,
-      "accepted": 2,
-      "accepted_percent": 33.3,
-      "chat_turns": 1,
-      "steps": 2,
-      "tokens": {
-        "input": 1236367,
-        "output": 1130,
-        "cached": 1024
-      },
-      "nano_aiu": 1234560000000,
-      "edits": {
-        "files": 2,
-        "lines_added": 30,
-        "lines_removed": 4
-      },
-      "top_model": "gpt-4o-copilot",
-      "top_editor": "vscode-1.99.0",
-      "top_language": "rust",
-      "lines_suggested": 8,
-      "lines_accepted": 6,
-      "acceptance": {
-        "completions": {
-          "shown": 5,
-          "accepted": 1,
-          "accepted_partially": 0,
-          "rejected": 0,
-          "lines_shown": 15,
-          "lines_accepted": 3,
-          "characters_shown": 450,
-          "characters_accepted": 90,
-          "kept": 0,
-          "lost": 0
-        },
-        "next_edits": {
-          "shown": 1,
-          "accepted": 1,
-          "accepted_partially": 0,
-          "rejected": 0,
-          "lines_shown": 3,
-          "lines_accepted": 3,
-          "characters_shown": 90,
-          "characters_accepted": 90,
-          "kept": 0,
-          "lost": 0
-        }
-      },
-      "accounts": [
-        {
-          "account": "grace-account",
-          "login": "hopper",
-          "plan": "business",
-          "organizations": [
-            "example"
-          ],
-          "first_day": "2025-03-12",
-          "last_day": "2025-03-14"
-        }
-      ],
-      "quotas": [
-        {
-          "name": "premium_interactions",
-          "entitlement": 300.0,
-          "percent_remaining": 87.5,
-          "overage_permitted": false,
-          "resets_at": "2025-04-01T00:00:00Z"
-        }
-      ]
-    }
-    "#);
+    insta::assert_snapshot!(serde_json::to_string_pretty(&report["users"][0]).unwrap());
     let ada = report["users"][1].as_object().unwrap();
     assert!(
         ["shown", "accepted", "accepted_percent", "acceptance", "nano_aiu"].iter().all(|key| !ada.contains_key(*key))
