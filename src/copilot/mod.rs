@@ -1,6 +1,7 @@
 //! What Copilot's traffic means. Pure functions: no I/O, no clock, no runtime.
 //!
-//! The proxy asks two things on its hot path, [`capture`] and [`EndScanner`]. The recorder asks the rest, once an exchange:
+//! The proxy asks little on its hot path: [`capture`] and [`EndScanner`], and of a WebSocket's messages [`Conversation`] and
+//! [`ends_answer`]. The recorder asks the rest, once an exchange:
 //! [`understand`] turns its bytes into record content and [`Facts`], and [`classify`] says what the facts count as.
 //!
 //! A further endpoint starts in `endpoint.rs`; how its answers are read goes beside `answer.rs`.

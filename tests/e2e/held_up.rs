@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use copilens::sim::client::ClientError;
 use copilens::sim::tls::Alpn;
 use serde_json::Value;
 
@@ -85,6 +86,9 @@ async fn at_the_spools_limit_traffic_is_refused_where_that_is_set() {
     let body: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!((status, &body["error"]["code"]), (503, &"not_recording".into()));
     assert_eq!(upstream.fake.seen().request_count, kept as u64, "the refused request went nowhere");
+    let opened = crate::websocket::asking::try_open(&copilens.client("alice"), &[]).await;
+    assert!(matches!(opened, Err(ClientError::Refused { answer, .. }) if answer.status == 503));
+    assert_eq!(upstream.fake.seen().request_count, kept as u64, "nor did the upgrade");
     // What is nothing to record passes all the same.
     let connection = copilens.tunnel("alice", "api.github.com", Alpn::Http2).await;
     let request = http::Request::get("/copilot_internal/user").body(bytes::Bytes::new()).unwrap();

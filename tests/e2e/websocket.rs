@@ -1,5 +1,9 @@
 //! Requests that change the protocol: the client gets upstream's own answer, and then its bytes.
 
+pub(crate) mod asking;
+mod endings;
+mod exchanges;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
