@@ -127,3 +127,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tapped<S> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests;
