@@ -25,6 +25,7 @@ mod programs;
 mod rpc;
 mod scenario;
 mod stage;
+mod websocket;
 
 /// What every client has to show.
 macro_rules! client {

@@ -49,6 +49,11 @@ pub(crate) fn python_aiohttp(job: &Job) -> Result<Command, String> {
     script(job, &virtual_python()?, "with_aiohttp.py")
 }
 
+/// Keeps a WebSocket open for all messages of the job's body.
+pub(crate) fn python_aiohttp_websocket(job: &Job) -> Result<Command, String> {
+    script(job, &virtual_python()?, "with_aiohttp_websocket.py")
+}
+
 pub(crate) fn python_httpx(job: &Job) -> Result<Command, String> {
     script(job, &virtual_python()?, "with_httpx.py")
 }

@@ -1,3 +1,5 @@
+//! Messages in the shapes that clients and servers send, and what only looks like them.
+
 use proptest::prelude::*;
 use serde_json::json;
 

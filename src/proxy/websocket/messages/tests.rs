@@ -1,3 +1,5 @@
+//! Frames as RFC 6455 and RFC 7692 have them, and others, in any chunks.
+
 use flate2::{Compress, Compression, FlushCompress};
 use http::HeaderMap;
 use proptest::prelude::*;
