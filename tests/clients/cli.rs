@@ -1,12 +1,14 @@
 //! Copilot's CLI (`@github/copilot`) through copilens: each interface that it speaks with models.
 
+use std::collections::BTreeMap;
 use std::process::{Command, Output, Stdio};
 
+use copilens::sim::copilot::SeenRequest;
 use serde_json::{Value, json};
 
 use crate::rpc::{Framing, Rpc};
 use crate::scenario::skip;
-use crate::stage::{Stage, body, is_chat};
+use crate::stage::{Stage, body, booked, cost, is_chat};
 use crate::support::wait_until;
 
 /// The CLI at work for a user, with the proxy in its environment; `None`, with a word, where it is not installed.
@@ -49,6 +51,17 @@ async fn a_prompt_with_a_step(model: &str, path: &str) {
     let closed = shutdown(&stage);
     assert_eq!(closed["metrics"]["lines_added"], 2, "{closed}");
     assert_eq!(closed["properties"][format!("model_{model}_request_count")], "2");
+    assert_counted(&stage, 1, &calls);
+}
+
+/// The user's turns and one step, with what all calls cost.
+fn assert_counted(stage: &Stage, turns: usize, calls: &[SeenRequest]) {
+    let classes = BTreeMap::from([("step".to_owned(), 1), ("turn".to_owned(), turns)]);
+    assert_eq!(stage.classes("alice", "chat", turns + 1), classes);
+    let usage = stage.usage("alice", |usage| usage["chat_turns"] == turns && booked(usage) == cost(calls));
+    assert_eq!(usage["chat"], json!({"copilot-1.0.102": turns}), "{usage}");
+    assert_eq!(usage["features"], json!({"copilot_cli": turns}), "{usage}");
+    assert_eq!((&usage["edits"]["files"], &usage["edits"]["lines_added"]), (&json!(1), &json!(2)), "{usage}");
 }
 
 /// What the CLI tells of its session when it ends.
@@ -101,6 +114,7 @@ async fn two_prompts_and_a_step_over_one_websocket() {
     let turns: Vec<_> = messages.iter().map(|message| body(message)["headers"]["X-Interaction-Id"].clone()).collect();
     assert!(turns[0] == turns[1] && turns[1] != turns[2], "{turns:?}");
     assert_eq!(shutdown(&stage)["properties"]["model_gpt-5.1-codex_request_count"], "3");
+    assert_counted(&stage, 2, &messages);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,10 +1,12 @@
 //! Copilot's language server through copilens: what was asked, shown, accepted and said in an editor.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
 
 use crate::language_server::{INTELLIJ, LanguageServer, User, VIM, Way};
 use crate::scenario::skip;
-use crate::stage::{Event, Stage, body, is_chat, is_ghost_text};
+use crate::stage::{Event, Stage, body, booked, cost, is_chat, is_ghost_text};
 use crate::support::wait_until;
 
 /// Alice in IntelliJ; `None`, with a word, where the language server is not installed.
@@ -65,11 +67,11 @@ async fn ghost_text_accepted_whole_in_part_and_not_at_all() {
     told(&stage, "ghostText.rejected", &ids[2]);
     let copies = stage.second_copies();
     assert_eq!(copies.iter().filter(|event| event.name() == "ghostText.accepted").count(), 2);
-    let records = stage.copilens.wait_for_records("alice", "completions", 3);
-    for record in &records {
-        assert_eq!(record["editor"], "intellij");
-        assert_eq!(record["language"], "python");
-    }
+    assert_eq!(stage.classes("alice", "completions", 3), BTreeMap::from([("turn".to_owned(), 3)]));
+    let usage = stage.usage("alice", |usage| usage["completions_count"] == 3);
+    assert_eq!(usage["completions"], json!({"JetBrains-IC-2026.1": {"python": 3}}), "{usage}");
+    assert_eq!(usage["features"], json!({"code_completion": 3}), "{usage}");
+    assert_eq!(usage["models"], json!({"gpt-41-copilot": 3}), "{usage}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,6 +103,12 @@ async fn a_question_its_follow_up_and_an_agents_step() {
         call(&second, "agent", "agent", true),
     ];
     assert_eq!(told.collect::<Vec<_>>(), expected);
+    let classes = BTreeMap::from([("step".to_owned(), 1), ("turn".to_owned(), 2)]);
+    assert_eq!(stage.classes("alice", "chat", 3), classes);
+    let usage = stage.usage("alice", |usage| usage["chat_turns"] == 2);
+    assert_eq!(usage["chat"], json!({"JetBrains-IC-2026.1": 2}), "{usage}");
+    assert_eq!(usage["features"], json!({"chat_panel_agent_mode": 1, "chat_panel_ask_mode": 1}), "{usage}");
+    assert_eq!(booked(&usage), cost([&calls[0], &calls[2], &calls[3]]), "{usage}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,6 +118,9 @@ async fn next_edits_accepted_rejected_and_ignored() {
     let user = User { name: "bob", password: &password, way: Way::Environment, editor: VIM, telemetry: "all" };
     let Some(server) = start(&stage, user) else { return };
     assert!(server.is_signed_in());
+    let (name, text) = file(1);
+    let suggestion = server.ghost_text(&server.open(&name, &text), 2);
+    assert!(!suggestion.text().is_empty());
     let endings = [("Accept", "accepted"), ("Reject", "rejected"), ("Ignore", "notAccepted")];
     for (number, (how, _)) in endings.iter().enumerate() {
         let text = "def add(a, b):\n    retrun a + b\n\n\ndef subtract(a, b):\n    retrun a - b\n";
@@ -131,6 +142,29 @@ async fn next_edits_accepted_rejected_and_ignored() {
         assert_eq!(call.header("editor-version"), None);
         let ended = told(&stage, "provideInlineEdit", call.header("x-request-id").unwrap());
         assert_eq!((ended.property("acceptance"), ended.measurement("isShown")), (acceptance, Some(1.0)));
+    }
+    // Next edits do not say which editor they are for; the ghost text before them did.
+    let usage = stage.usage("bob", |usage| usage["completions_count"] == 4);
+    assert_eq!(usage["completions"], json!({"vim-9.1.2": {"python": 4}}), "{usage}");
+    assert_eq!(usage["models"], json!({"copilot-nes-oct": 3, "gpt-41-copilot": 1}), "{usage}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_telemetry_nothing_is_known_of_what_was_accepted() {
+    let stage = Stage::set().await;
+    let password = stage.copilens.site.password("alice");
+    let user = User { name: "alice", password: &password, way: Way::ProxyUrl, editor: INTELLIJ, telemetry: "off" };
+    let Some(server) = start(&stage, user) else { return };
+    assert!(server.is_signed_in());
+    let (name, text) = file(1);
+    let suggestion = server.ghost_text(&server.open(&name, &text), 2);
+    server.show(&suggestion);
+    server.accept(&suggestion);
+    server.quit();
+    assert!(stage.events().iter().all(|event| !event.name().starts_with("ghostText")));
+    let usage = stage.usage("alice", |usage| usage["completions_count"] == 1);
+    for unknown in ["shown", "accepted", "lines_accepted", "acceptance"] {
+        assert_eq!(usage.get(unknown), None, "{usage}");
     }
 }
 

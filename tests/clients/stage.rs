@@ -1,5 +1,6 @@
 //! What Copilot's own clients find: copilens before a fake Copilot under the real hosts' names, and nothing else.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::Command;
@@ -101,6 +102,20 @@ impl Stage {
         self.upstream.fake.requests().iter().filter(served).cloned().collect()
     }
 
+    /// Waits until the day file tells of a user what `ready` wants.
+    pub(crate) fn usage(&self, user: &str, ready: impl Fn(&Value) -> bool) -> Value {
+        self.copilens.wait_for_day(|day| ready(&day["usage"][user]))["usage"][user].clone()
+    }
+
+    /// How often a user's records are of each class.
+    pub(crate) fn classes(&self, user: &str, kind: &str, count: usize) -> BTreeMap<String, usize> {
+        let mut classes = BTreeMap::new();
+        for record in self.copilens.wait_for_records(user, kind, count) {
+            *classes.entry(record["class"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+        classes
+    }
+
     /// The standard telemetry so far.
     pub(crate) fn events(&self) -> Vec<Event> {
         self.events_at("/telemetry")
@@ -133,6 +148,33 @@ pub(crate) fn is_chat(request: &SeenRequest) -> bool {
 /// The JSON of a request's body.
 pub(crate) fn body(request: &SeenRequest) -> Value {
     serde_json::from_slice(&request.body).unwrap()
+}
+
+/// What the fake said that its answers cost, in the terms of the day file: input, output, cached, nano-AIU.
+pub(crate) fn cost<'a>(calls: impl IntoIterator<Item = &'a SeenRequest>) -> [u64; 4] {
+    let mut sum = [0; 4];
+    for call in calls {
+        let said = std::str::from_utf8(&call.answer).unwrap();
+        let last = |name: &str| said.rsplit(&format!("\"{name}\":")).next().filter(|rest| rest.len() < said.len());
+        let number = |name: &str| {
+            let digits = last(name)?.split(|char: char| !char.is_ascii_digit()).next()?;
+            digits.parse::<u64>().ok()
+        };
+        let cached = number("cached_tokens").or(number("cache_read_input_tokens")).unwrap_or(0);
+        let apart = number("cache_read_input_tokens").unwrap_or(0) + number("cache_creation_input_tokens").unwrap_or(0);
+        let input = number("prompt_tokens").or(number("input_tokens")).unwrap() + apart;
+        let output = number("completion_tokens").or(number("output_tokens")).unwrap();
+        for (sum, part) in sum.iter_mut().zip([input, output, cached, number("total_nano_aiu").unwrap()]) {
+            *sum += part;
+        }
+    }
+    sum
+}
+
+/// The same of a user's entry in the day file.
+pub(crate) fn booked(usage: &Value) -> [u64; 4] {
+    let tokens = &usage["tokens"];
+    [&tokens["input"], &tokens["output"], &tokens["cached"], &usage["nano_aiu"]].map(|sum| sum.as_u64().unwrap_or(0))
 }
 
 fn envelopes(request: &SeenRequest) -> Vec<Value> {
