@@ -317,12 +317,15 @@ async fn a_workday_counts_what_it_did_and_repeats() {
         let tally = day.finish().await;
         assert!(day.last_error().is_none(), "{:?}", day.last_error());
         let requests = fake.requests().split_off(before);
-        let ghosts = requests.iter().filter(|request| request.path().ends_with("/completions")).count() as u64;
+        let sent = |wanted: &dyn Fn(&str) -> bool| requests.iter().filter(|one| wanted(one.path())).count() as u64;
+        let ghosts = tally.completions + tally.prefetched_shown + tally.prefetched + tally.noise();
+        assert_eq!(sent(&|path| path.starts_with("/v1/engines/")), ghosts);
+        let newer = sent(&|path| matches!(path, "/responses" | "/v1/messages"));
         let chats = tally.chats + tally.steps + tally.follow_ups;
-        assert_eq!(ghosts, tally.completion_turns() + tally.prefetched + tally.noise() + chats);
-        let sent = requests.iter().filter(|request| request.path() == "/chat/completions").count() as u64;
-        assert_eq!(sent, chats);
+        assert_eq!(sent(&|path| path == "/chat/completions") + newer, chats + tally.next_edits);
+        assert_eq!(newer > 0, tally.follow_ups == 0, "which models an editor asks");
         assert!(tally.accepted > 0 && tally.steps > 0 && tally.prefetched_shown > 0, "{tally:?}");
+        assert!(tally.next_edits > 0, "{tally:?}");
         tallies.push(tally);
     }
     assert_eq!(tallies[0], tallies[1]);

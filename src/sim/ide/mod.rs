@@ -18,16 +18,19 @@ use super::corpus::{self, Conversation, Snippet};
 use super::rng::Seeded;
 
 mod editor;
+mod newer;
 mod reading;
 mod requests;
 mod telemetry;
+mod work;
 mod workday;
 
 pub use editor::EditorProfile;
+pub use work::{Suggestion, SuggestionKind, Turn, WorkError};
 pub use workday::{Deed, Tally, Workday};
 
 use reading::Brought;
-use requests::{Asked, ChatCall, Session};
+use requests::{Asked, ChatCall, Purpose, Session};
 use telemetry::Fate;
 
 const ACCOUNT_HOST: &str = "api.github.com";
@@ -59,70 +62,6 @@ impl Person {
     fn knows(&self, language: &str) -> bool {
         self.languages.is_empty() || self.languages.iter().any(|known| known == language)
     }
-}
-
-/// Why a developer's request failed.
-#[derive(Debug, thiserror::Error)]
-pub enum WorkError {
-    /// No answer.
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    /// An answer other than 2xx.
-    #[error("{method} {path} was answered with status {status}: {body}")]
-    Status {
-        /// Request method.
-        method: String,
-        /// Request path.
-        path: String,
-        /// Status code.
-        status: u16,
-        /// Body of the answer.
-        body: String,
-    },
-}
-
-/// Ghost text that arrived in the editor.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Suggestion {
-    /// The request's `X-Request-Id`.
-    pub request_id: String,
-    /// The editor's own name for it, by which telemetry counts.
-    pub completion_id: String,
-    /// Language of the file.
-    pub language: String,
-    /// The text; empty where Copilot had nothing to add.
-    pub text: String,
-    /// True where it was fetched ahead.
-    pub speculative: bool,
-}
-
-impl Suggestion {
-    /// Length in characters.
-    #[must_use]
-    pub fn characters(&self) -> u64 {
-        self.text.chars().count() as u64
-    }
-
-    /// Length in lines.
-    #[must_use]
-    pub fn lines(&self) -> u64 {
-        self.text.lines().count() as u64
-    }
-}
-
-/// A chat turn that was answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Turn {
-    /// `X-Interaction-Id`, which all requests of the turn share.
-    pub interaction_id: String,
-    /// Language of the file in front of the developer.
-    pub language: String,
-    /// What was asked.
-    pub question: String,
-    /// The answer's text.
-    pub answer: String,
-    /// Number of follow-up calls of the agent.
-    pub steps: u64,
 }
 
 /// One developer at one editor. Connections stay open between requests, one a host.
@@ -219,7 +158,7 @@ impl Developer {
     pub async fn ask(&self) -> Result<Turn, WorkError> {
         let (conversation, interaction_id) = (self.conversation(), self.rng().uuid());
         let body = requests::chat_body(&requests::opening(conversation, conversation.question));
-        let brought = self.chat_call(&interaction_id, "user", "conversation-panel", &body, None).await?;
+        let brought = self.chat_call(&interaction_id, "user", Purpose::Question, &body, None).await?;
         Ok(turn(interaction_id, conversation, brought.text, 0))
     }
 
@@ -230,7 +169,7 @@ impl Developer {
     /// [`WorkError`].
     pub async fn fetch_follow_up(&self, turn: &Turn) -> Result<(), WorkError> {
         let body = requests::follow_up_body(&turn.question, &turn.answer);
-        self.chat_call(&turn.interaction_id, "user", "conversation-panel", &body, None).await.map(drop)
+        self.chat_call(&turn.interaction_id, "user", Purpose::FollowUp, &body, None).await.map(drop)
     }
 
     /// One agent turn: the person's request, then `steps` calls by the agent with the results of its tools.
@@ -245,7 +184,7 @@ impl Developer {
             let initiator = if step == 0 { "user" } else { "agent" };
             let body = requests::agent_body(&messages);
             let tool = (step < steps).then_some("any");
-            let brought = self.chat_call(&interaction_id, initiator, "conversation-agent", &body, tool).await?;
+            let brought = self.chat_call(&interaction_id, initiator, Purpose::Task, &body, tool).await?;
             if let Some(call) = brought.call {
                 let function = json!({"name": call.name, "arguments": call.arguments});
                 let calls = json!([{"id": call.id, "type": "function", "function": function}]);
@@ -257,7 +196,7 @@ impl Developer {
         Ok(turn(interaction_id, conversation, answer, steps))
     }
 
-    /// Notes that a suggestion was shown. Like the next two it is sent with the next [`Developer::send_telemetry`], and
+    /// Notes that a suggestion was shown. Like the next ones it is sent with the next [`Developer::send_telemetry`], and
     /// without effect where telemetry is off.
     pub fn show(&self, suggestion: &Suggestion) {
         self.report(suggestion, Fate::Shown);
@@ -266,6 +205,17 @@ impl Developer {
     /// Notes that a suggestion was accepted whole.
     pub fn accept(&self, suggestion: &Suggestion) {
         self.report(suggestion, Fate::Accepted);
+    }
+
+    /// Notes that the first line of a suggestion was accepted, and the rest was not.
+    pub fn accept_part(&self, suggestion: &Suggestion) {
+        self.report(suggestion, Fate::AcceptedInPart);
+        self.report(suggestion, Fate::RestRejected);
+    }
+
+    /// Notes that an accepted suggestion was still there after a while.
+    pub fn keep(&self, suggestion: &Suggestion) {
+        self.report(suggestion, Fate::StillInCode);
     }
 
     /// Notes that a suggestion was rejected.
@@ -296,20 +246,23 @@ impl Developer {
         let body = requests::ghost_body(snippet, &typed, asked);
         let request = self.session.ghost_text(&request_id, &body, asked).map_err(ClientError::from)?;
         let text = Brought::by(&self.fetch(GHOST_HOST, request).await?).text;
-        let (language, speculative) = (snippet.language.to_owned(), asked == Asked::Speculatively);
-        Ok(Suggestion { request_id, completion_id, language, text, speculative })
+        let kind = match asked {
+            Asked::WhileTyping => SuggestionKind::GhostText,
+            Asked::Speculatively => SuggestionKind::Speculative,
+        };
+        Ok(Suggestion { request_id, completion_id, language: snippet.language.to_owned(), text, kind })
     }
 
     async fn chat_call(
         &self,
         interaction: &str,
         initiator: &'static str,
-        intent: &'static str,
+        purpose: Purpose,
         body: &Value,
         tool: Option<&'static str>,
     ) -> Result<Brought, WorkError> {
         let id = self.rng().uuid();
-        let call = ChatCall { id: &id, interaction, initiator, interaction_type: "conversation-panel", intent };
+        let call = ChatCall { path: "/chat/completions", id: &id, interaction, initiator, purpose };
         let mut request = self.session.chat(&call, body).map_err(ClientError::from)?;
         if let Some(tool) = tool {
             // The fake decides as a model would; a developer who wants so many steps has to say so.
@@ -348,8 +301,11 @@ impl Developer {
 
     fn report(&self, suggestion: &Suggestion, fate: Fate) {
         if self.person.telemetry {
-            let event = telemetry::envelope(&self.session, suggestion, fate);
-            self.unsent().push(event);
+            let event = match suggestion.kind {
+                SuggestionKind::NextEdit => telemetry::edit_envelope(&self.session, suggestion, fate),
+                _ => Some(telemetry::envelope(&self.session, suggestion, fate)),
+            };
+            self.unsent().extend(event);
         }
     }
 
@@ -383,5 +339,6 @@ fn new_session(person: &Person, rng: &mut Seeded) -> Session {
         rng.hex(64)
     );
     let session_id = format!("{}{}", rng.uuid(), chrono::Utc::now().timestamp_millis());
-    Session { editor: person.editor.clone(), token, tracking_id, machine_id: rng.hex(64), session_id }
+    let (machine_id, edits_id) = (rng.hex(64), rng.uuid());
+    Session { editor: person.editor.clone(), token, tracking_id, machine_id, session_id, edits_id }
 }

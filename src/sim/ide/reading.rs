@@ -23,8 +23,10 @@ impl Brought {
         let mut brought = Self::default();
         for line in String::from_utf8_lossy(stream).lines() {
             let event = line.strip_prefix("data: ").and_then(|data| serde_json::from_str::<Value>(data).ok());
-            if let Some(choice) = event.as_ref().and_then(|event| event.pointer("/choices/0")) {
-                brought.add(choice);
+            let Some(event) = event else { continue };
+            match event.pointer("/choices/0") {
+                Some(choice) => brought.add(choice),
+                None => brought.text.push_str(newer_text(&event)),
             }
         }
         brought
@@ -40,6 +42,13 @@ impl Brought {
         call.name.push_str(field("/function/name"));
         call.arguments.push_str(field("/function/arguments"));
     }
+}
+
+/// The text in an event of the Responses or the Messages interface.
+fn newer_text(event: &Value) -> &str {
+    let of_responses =
+        event.get("delta").filter(|_| event.get("type").and_then(Value::as_str) == Some("response.output_text.delta"));
+    of_responses.or_else(|| event.pointer("/delta/text")).and_then(Value::as_str).unwrap_or_default()
 }
 
 #[cfg(test)]

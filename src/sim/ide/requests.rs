@@ -21,6 +21,8 @@ pub(super) struct Session {
     pub(super) tracking_id: String,
     pub(super) machine_id: String,
     pub(super) session_id: String,
+    /// `X-Interaction-Id` of all next edits.
+    pub(super) edits_id: String,
 }
 
 /// How ghost text is asked for.
@@ -50,17 +52,34 @@ impl Session {
         self.posted(request, body)
     }
 
-    /// Chat: `POST /chat/completions`.
+    /// A next edit: `POST /chat/completions` on the completions host. It says nothing of the editor, and that an agent began
+    /// it (language server 1.539.0).
+    pub(super) fn next_edit(&self, id: &str, body: &Value) -> Result<Request<Bytes>, http::Error> {
+        let request = Request::post("/chat/completions")
+            .header("Authorization", format!("Bearer {}", self.token))
+            .header("X-Request-Id", id)
+            .header("OpenAI-Intent", "conversation-other")
+            .header("X-GitHub-Api-Version", &self.editor.api_version)
+            .header("X-Interaction-Id", &self.edits_id)
+            .header("X-Initiator", "agent")
+            .header("X-Interaction-Type", "conversation-other")
+            .header("X-Agent-Task-Id", id)
+            .header("User-Agent", &self.editor.user_agent);
+        self.posted(request, body)
+    }
+
+    /// Chat, over any interface.
     pub(super) fn chat(&self, call: &ChatCall<'_>, body: &Value) -> Result<Request<Bytes>, http::Error> {
+        let (interaction_type, intent) = call.purpose.names(self.editor.language_server.is_some());
         let request = self
-            .identified(Request::post("/chat/completions"))
+            .identified(Request::post(call.path))
             .header("Copilot-Integration-Id", &self.editor.integration)
             .header("X-Initiator", call.initiator)
             .header("X-Interaction-Id", call.interaction)
-            .header("X-Interaction-Type", call.interaction_type)
+            .header("X-Interaction-Type", interaction_type)
             .header("Openai-Organization", "github-copilot")
             .header("X-Request-Id", call.id)
-            .header("OpenAI-Intent", call.intent);
+            .header("OpenAI-Intent", intent);
         self.posted(request, body)
     }
 
@@ -91,11 +110,34 @@ impl Session {
 /// What tells one chat request from another.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ChatCall<'a> {
+    pub(super) path: &'static str,
     pub(super) id: &'a str,
     pub(super) interaction: &'a str,
     pub(super) initiator: &'static str,
-    pub(super) interaction_type: &'static str,
-    pub(super) intent: &'static str,
+    pub(super) purpose: Purpose,
+}
+
+/// What a chat request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A question in ask mode.
+    Question,
+    /// The title and the next question after an answer.
+    FollowUp,
+    /// A task for an agent.
+    Task,
+}
+
+impl Purpose {
+    /// `X-Interaction-Type` and `OpenAI-Intent`. The language server (1.539.0) names the agent in ask mode as well, so that
+    /// the type alone tells the modes apart.
+    fn names(self, language_server: bool) -> (&'static str, &'static str) {
+        match self {
+            Self::Question if language_server => ("conversation-panel", "conversation-agent"),
+            Self::Question | Self::FollowUp => ("conversation-panel", "conversation-panel"),
+            Self::Task => ("conversation-agent", "conversation-agent"),
+        }
+    }
 }
 
 /// The body of a ghost-text request at a snippet's cursor; `typed` stands before the cursor.
@@ -115,11 +157,32 @@ pub(super) fn ghost_body(snippet: &Snippet, typed: &str, asked: Asked) -> Value 
            "code_annotations": false})
 }
 
+/// The body of a request for the next edit: a snippet, complete but for a misspelt word, in front of the cursor.
+pub(super) fn edit_body(snippet: &Snippet) -> Value {
+    let text = format!("{}{}", snippet.prefix, snippet.completion);
+    let typed = text.replacen("return", "retrun", 1);
+    let area = if typed == text { format!("{text}\nretrun") } else { typed };
+    let file = format!(
+        "<|current_file_content|>\ncurrent_file_path: {}\n{area}{}\n<|/current_file_content|>",
+        snippet.path, snippet.suffix
+    );
+    let messages = json!([
+        {"role": "system", "content": "Predict the next code edit based on user context."},
+        {"role": "user", "content": file},
+    ]);
+    json!({"messages": messages, "model": "copilot-nes-oct", "temperature": 0, "top_p": 1, "stream": true,
+           "prediction": {"type": "content", "content": area}, "n": 1})
+}
+
+/// What the model is told to be.
+pub(super) const INSTRUCTIONS: &str =
+    "You are an expert AI programming assistant, working with a user in an editor. Keep answers short.";
+
 /// The messages with which a chat begins.
 pub(super) fn opening(conversation: &Conversation, question: &str) -> Vec<Value> {
     let file = format!("<attachment filePath=\"/work/project/src/current\" language=\"{}\"/>", conversation.language);
     vec![
-        json!({"role": "system", "content": "You are an expert AI programming assistant, working with a user in an editor. Keep answers short."}),
+        json!({"role": "system", "content": INSTRUCTIONS}),
         json!({"role": "user", "content": format!("<context>\n{file}\n</context>")}),
         json!({"role": "user", "content": question}),
     ]
@@ -137,6 +200,7 @@ pub(super) fn agent_body(messages: &[Value]) -> Value {
         tool("read_file", "Read the contents of a file.", "filePath"),
         tool("grep_search", "Find text in the files of the workspace.", "query"),
         tool("list_dir", "List the contents of a directory.", "path"),
+        tool("create_file", "Create a file with content.", "filePath"),
     ]);
     with(chat_body(messages), [("tools", tools), ("tool_choice", json!("auto"))])
 }

@@ -19,6 +19,8 @@ pub struct Tally {
     pub prefetched: u64,
     /// Ghost texts fetched ahead and reported as shown later.
     pub prefetched_shown: u64,
+    /// Next edits, each of which was considered.
+    pub next_edits: u64,
     /// Ghost texts that were empty.
     pub empty: u64,
     /// Ghost texts that were given up while they arrived.
@@ -40,10 +42,10 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Ghost texts that count as a person's: asked for and not empty, or shown later.
+    /// Suggestions that count as a person's: ghost texts asked for and not empty, or shown later, and next edits.
     #[must_use]
     pub fn completion_turns(&self) -> u64 {
-        self.completions + self.prefetched_shown
+        self.completions + self.prefetched_shown + self.next_edits
     }
 
     /// Requests that mean nothing for usage: empty or given up.
@@ -58,6 +60,7 @@ impl AddAssign for Tally {
         self.completions += other.completions;
         self.prefetched += other.prefetched;
         self.prefetched_shown += other.prefetched_shown;
+        self.next_edits += other.next_edits;
         self.empty += other.empty;
         self.canceled += other.canceled;
         self.chats += other.chats;
@@ -78,6 +81,13 @@ pub enum Deed {
         /// Language of the file.
         language: String,
         /// Whether it was kept.
+        accepted: bool,
+    },
+    /// Looked at a change that Copilot proposed near the cursor.
+    NextEdit {
+        /// Language of the file.
+        language: String,
+        /// Whether it was made.
         accepted: bool,
     },
     /// Paused where Copilot had nothing to add.
@@ -105,6 +115,8 @@ impl fmt::Display for Deed {
         match self {
             Self::Completion { language, accepted: true } => write!(f, "{language} · completion accepted"),
             Self::Completion { language, accepted: false } => write!(f, "{language} · completion passed over"),
+            Self::NextEdit { language, accepted: true } => write!(f, "{language} · next edit accepted"),
+            Self::NextEdit { language, accepted: false } => write!(f, "{language} · next edit passed over"),
             Self::NothingToAdd => f.write_str("nothing to complete"),
             Self::TypedOver => f.write_str("typed on before the completion came"),
             Self::Chat { language } => write!(f, "{language} · chat answered"),
@@ -190,10 +202,11 @@ impl Workday {
     /// Does one thing, by chance.
     pub async fn act(&mut self) -> Deed {
         let done = match self.rng.below(100) {
-            0..68 => self.type_on().await,
-            68..78 => self.pause_at_the_end().await,
-            78..86 => self.type_over().await,
-            86..95 => self.ask().await,
+            0..60 => self.type_on().await,
+            60..68 => self.edit_on().await,
+            68..77 => self.pause_at_the_end().await,
+            77..84 => self.type_over().await,
+            84..94 => self.ask().await,
             _ => self.delegate().await,
         };
         let deed = self.note(done).unwrap_or(Deed::Failure);
@@ -227,21 +240,51 @@ impl Workday {
         Ok(())
     }
 
-    /// Looks at a suggestion and decides; true where it was accepted.
-    fn consider(&mut self, suggestion: &Suggestion) -> bool {
-        let accepted = self.rng.chance(35);
-        self.developer.show(suggestion);
+    async fn edit_on(&mut self) -> Result<Deed, WorkError> {
+        let edit = self.developer.suggest_edit().await?;
+        self.tally.next_edits += 1;
+        let accepted = self.rng.chance(50);
         if accepted {
-            self.developer.accept(suggestion);
+            self.developer.accept(&edit);
         } else {
-            self.developer.reject(suggestion);
+            self.developer.reject(&edit);
         }
+        // Telemetry of next edits has no lines.
+        self.count_shown(accepted, 0);
+        Ok(Deed::NextEdit { language: edit.language, accepted })
+    }
+
+    /// Looks at a suggestion and decides; true where it was accepted, in full or in part.
+    fn consider(&mut self, suggestion: &Suggestion) -> bool {
+        self.developer.show(suggestion);
+        match self.rng.below(100) {
+            0..30 => {
+                self.developer.accept(suggestion);
+                if self.rng.chance(60) {
+                    self.developer.keep(suggestion);
+                }
+                self.count_shown(true, suggestion.lines());
+                true
+            }
+            30..38 if suggestion.lines() > 1 => {
+                self.developer.accept_part(suggestion);
+                self.count_shown(true, 1);
+                true
+            }
+            _ => {
+                self.developer.reject(suggestion);
+                self.count_shown(false, 0);
+                false
+            }
+        }
+    }
+
+    fn count_shown(&mut self, accepted: bool, lines: u64) {
         if self.developer.person().telemetry {
             self.tally.shown += 1;
             self.tally.accepted += u64::from(accepted);
-            self.tally.accepted_lines += if accepted { suggestion.lines() } else { 0 };
+            self.tally.accepted_lines += lines;
         }
-        accepted
     }
 
     async fn pause_at_the_end(&mut self) -> Result<Deed, WorkError> {
@@ -257,9 +300,15 @@ impl Workday {
     }
 
     async fn ask(&mut self) -> Result<Deed, WorkError> {
-        let turn = self.developer.ask().await?;
+        // Language servers speak chat completions alone, and fetch a next question.
+        let embedded = self.developer.person().editor.language_server.is_some();
+        let turn = match self.rng.below(3) {
+            0 if !embedded => self.developer.ask_over_responses().await?,
+            1 if !embedded => self.developer.ask_over_messages().await?,
+            _ => self.developer.ask().await?,
+        };
         self.tally.chats += 1;
-        if self.developer.person().editor.language_server.is_some() {
+        if embedded {
             self.developer.fetch_follow_up(&turn).await?;
             self.tally.follow_ups += 1;
         }
