@@ -138,6 +138,26 @@ impl Recording {
         Self::with(intake, limit, request.purpose, head, Copy::default(), under_way)
     }
 
+    /// A request of `alice`, for tests.
+    #[cfg(test)]
+    pub(crate) fn sample(
+        intake: Arc<Intake>,
+        endpoint: Endpoint,
+        request: http::Request<()>,
+        under_way: TaskTrackerToken,
+    ) -> Self {
+        let (parts, ()) = request.into_parts();
+        let begun = Begun {
+            purpose: Capture::Exchange(endpoint),
+            user: "alice",
+            client: std::net::Ipv4Addr::LOCALHOST.into(),
+            seed: &Seed::generate().unwrap(),
+            url: &format!("https://a.example{}", parts.uri),
+            parts: &parts,
+        };
+        Self::begin(intake, 1024, &begun, under_way)
+    }
+
     /// Begins with a request that is a message on a connection whose upgrade had this head.
     pub(crate) fn of_message(
         intake: Arc<Intake>,

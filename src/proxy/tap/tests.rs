@@ -1,7 +1,6 @@
 //! When the end of an answer reaches the client: a scripted body on one side, commits by hand on the other.
 
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
 use std::task::Waker;
 
 use http::HeaderMap;
@@ -9,10 +8,8 @@ use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::config::{Live, Loaded};
-use crate::copilot::{Capture, Endpoint};
+use crate::copilot::Endpoint;
 use crate::exchange::Exchange;
-use crate::identity::Seed;
-use crate::proxy::capture::Begun;
 use crate::recorder::Intake;
 use crate::spool::Spool;
 
@@ -82,16 +79,8 @@ impl Stage {
     fn new(script: Script, is_plain: bool) -> Self {
         let spool = Arc::new(Spool::unstarted());
         let intake = Arc::new(Intake::new(Arc::clone(&spool), Arc::new(Live::new(Loaded::default()))));
-        let (parts, ()) = http::Request::post("/chat/completions").body(()).unwrap().into_parts();
-        let begun = Begun {
-            purpose: Capture::Exchange(Endpoint::Chat),
-            user: "alice",
-            client: Ipv4Addr::LOCALHOST.into(),
-            seed: &Seed::generate().unwrap(),
-            url: "https://a.example/chat/completions",
-            parts: &parts,
-        };
-        let recording = Recording::begin(intake, 1024, &begun, TaskTracker::new().token());
+        let request = http::Request::post("/chat/completions").body(()).unwrap();
+        let recording = Recording::sample(intake, Endpoint::Chat, request, TaskTracker::new().token());
         let metrics = Arc::new(Metrics::default());
         Self { tap: ResponseTap::new(script, recording, is_plain, PATIENCE, Arc::clone(&metrics)), spool, metrics }
     }

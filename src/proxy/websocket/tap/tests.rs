@@ -1,7 +1,6 @@
 //! When the bytes of a server's messages reach the client: scripted reads on one side, commits by hand on the other.
 
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::config::{Live, Loaded};
+use crate::copilot::Endpoint;
 use crate::exchange::{BodySize, Ending, Exchange};
 use crate::metrics::Metrics;
 use crate::proxy::capture::{Recording, response_head};
@@ -59,9 +59,9 @@ impl Stage {
         let spool = Arc::new(Spool::unstarted());
         let intake = Arc::new(Intake::new(Arc::clone(&spool), Arc::new(Live::new(Loaded::default()))));
         let request = http::Request::get("/responses").header("x-interaction-id", "i-1").header("a", "b");
-        let (request, ()) = request.body(()).unwrap().into_parts();
-        let (client, url, under_way) = (Ipv4Addr::LOCALHOST.into(), "https://a.example/responses", TaskTracker::new());
-        let upgrade = Recording::begin(Arc::clone(&intake), LIMIT, "alice", client, url, &request, under_way.token());
+        let (request, under_way) = (request.body(()).unwrap(), TaskTracker::new());
+        let endpoint = Endpoint::ResponsesWebSocket;
+        let upgrade = Recording::sample(Arc::clone(&intake), endpoint, request, under_way.token());
         let mut head = upgrade.into_head().unwrap();
         head.response = Some(response_head(101, &http::HeaderMap::new()));
         let metrics = Arc::new(Metrics::default());
