@@ -228,12 +228,16 @@ fn outcome(head: &Head, endpoint: Option<Endpoint>, answer: &Answer) -> Outcome 
     }
 }
 
-/// Next-edit suggestions are chat requests for one of their models on a host of completions: nothing else tells them (language
-/// server 1.539.0, seen live).
+/// What the models of next-edit suggestions have in their names: `copilot-nes-oct` (language server 1.539.0, seen live),
+/// `nes-callisto` (vscode-copilot-chat), and `gpt-41-copilot`, the engine of completions (Visual Studio 18.8, a third party's
+/// capture).
+const NEXT_EDIT_MODELS: [&str; 2] = ["nes", "copilot"];
+
+/// Next-edit suggestions are chat requests for one of their models on a host of completions: nothing else tells them.
 fn form(endpoint: Option<Endpoint>, authority: &str, prompt: &Prompt) -> Form {
     let is_next_edit = || {
-        let model = prompt.model.as_deref().unwrap_or_default();
-        endpoint::is_completions_host(authority) && model.to_ascii_lowercase().contains("nes")
+        let model = prompt.model.as_deref().unwrap_or_default().to_ascii_lowercase();
+        endpoint::is_completions_host(authority) && NEXT_EDIT_MODELS.iter().any(|part| model.contains(part))
     };
     match endpoint {
         Some(Endpoint::Completions) => Form::Code,
@@ -349,6 +353,8 @@ mod tests {
         assert_eq!((edit.language.as_deref(), edit.model.as_deref()), (Some("go"), Some("copilot-nes-demo")));
         assert_eq!(at("https://copilot-proxy.githubusercontent.com", "NES-demo").kind, Kind::Completions);
         assert_eq!(at(PROXY, "demo-instant-apply").kind, Kind::Chat);
+        // Visual Studio asks the engine of completions.
+        assert_eq!(at(PROXY, "gpt-41-copilot").kind, Kind::Completions);
         let chat = at(CAPI, "copilot-nes-demo");
         assert_eq!((chat.kind, chat.language), (Kind::Chat, None));
     }

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::copilot::Facts;
 use crate::copilot::vocabulary::Kind;
+use crate::copilot::{Endpoint, Facts};
 use crate::exchange::{ExchangeId, Head};
 use crate::store::{LastEditor, StoreError, UsageStore};
 
@@ -28,7 +28,7 @@ impl Editors {
     ) -> Result<(), StoreError> {
         if facts.editor_version.is_some() {
             self.learn(head, facts);
-        } else if facts.kind == Kind::Completions {
+        } else if (facts.kind, facts.endpoint) == (Kind::Completions, Some(Endpoint::Chat)) {
             let end = (head.timings.ended_at, head.id);
             if let Some(editor) = self.last(&head.user, facts.user_agent.as_deref(), end, store)? {
                 facts.infer_editor(editor.editor, editor.plugin, editor.machine_id);
@@ -39,7 +39,6 @@ impl Editors {
 
     fn learn(&mut self, head: &Head, facts: &Facts) {
         let editor = LastEditor {
-            ide: None,
             editor: facts.editor.clone(),
             plugin: facts.plugin.clone(),
             machine_id: facts.machine_id.clone(),

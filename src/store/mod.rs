@@ -50,8 +50,6 @@ pub struct Noticed {
 /// Which editor a user had.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LastEditor {
-    /// GitHub's name.
-    pub ide: Option<String>,
     /// See [`UsageEvent::editor`].
     pub editor: Option<String>,
     /// See [`UsageEvent::plugin`].

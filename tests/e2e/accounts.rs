@@ -56,7 +56,7 @@ async fn accounts_that_look_shared_are_named_and_no_token_is_kept() {
         "{report}"
     );
     let table = copilens.site.stdout(&["report"]);
-    assert!(table.contains("alice") && table.contains("blocked"), "{table}");
+    assert!(table.contains("GitHub blocks accounts that are shared") && table.contains("alice, bob"), "{table}");
 
     let secrets = [
         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa01",

@@ -98,7 +98,7 @@ async fn answers_that_make_no_sense_are_recorded_as_what_they_are() {
     let origin = origin(&authority, &answers, &ask.body_bytes()).await;
     let copilens = Site::to(origin.address(), &authority).start();
     for (number, (answer, content)) in cases.iter().enumerate() {
-        let ask = ask.clone().with("x-request-id", &number.to_string());
+        let ask = ask.clone().with("x-request-id", &number.to_string()).with("x-interaction-id", &number.to_string());
         let connection = copilens.tunnel("alice", CHAT_HOST, Alpn::Http1).await;
         assert_eq!(ask.finish(&connection).await, (http::StatusCode::OK, answer.clone()));
         let record = newest(&copilens, number + 1);

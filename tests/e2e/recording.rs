@@ -47,6 +47,7 @@ fn redacted(mut record: Value) -> String {
     redact(&mut record, "/timestamp", is_timestamp);
     redact(&mut record, "/proxy-time-consumed", is_duration);
     redact(&mut record, "/id", Value::is_string);
+    redact(&mut record, "/account", Value::is_string);
     redact(&mut record, "/response/headers/date", Value::is_string);
     redact(&mut record, "/timings/started_at", Value::is_string);
     redact(&mut record, "/timings/first_byte_ms", Value::is_f64);

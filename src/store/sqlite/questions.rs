@@ -30,8 +30,8 @@ const WAS_SHOWN: &str =
 
 /// Goes back through the newest exchanges of a user's day until one tells the editor.
 const LAST_EDITOR: &str = "
-    SELECT ide, editor, plugin, machine_id FROM (
-        SELECT ide, editor, plugin, machine_id FROM usage_event
+    SELECT editor, plugin, machine_id FROM (
+        SELECT editor, plugin, machine_id FROM usage_event
         WHERE user = ?1 AND day = ?2 AND (ended_us, id) < (?3, ?4)
         ORDER BY id DESC LIMIT 1000
     )
@@ -126,12 +126,7 @@ pub(super) fn last_editor(
         let asked = params![user, day.to_string(), ended_at.timestamp_micros(), id.as_bytes()];
         let editor = statement.query_row(asked, |row| {
             let mut columns = Columns::of(row);
-            Ok(LastEditor {
-                ide: columns.next()?,
-                editor: columns.next()?,
-                plugin: columns.next()?,
-                machine_id: columns.next()?,
-            })
+            Ok(LastEditor { editor: columns.next()?, plugin: columns.next()?, machine_id: columns.next()? })
         });
         if let Some(editor) = editor.optional()? {
             return Ok(Some(editor));

@@ -100,6 +100,8 @@ async fn log_folder_removed(policy: Policy) {
     trial.recovers().await;
     assert_eq!(trial.unrecorded().await, 0);
     // It is still one instance's.
+    let lock = trial.path("logs/.lock");
+    wait_until("the lock", || lock.exists().then_some(()));
     let second = trial.copilens.site.command(&["rebuild"]).output().unwrap();
     let said = String::from_utf8_lossy(&second.stderr);
     assert_eq!(second.status.code(), Some(75), "{said}");

@@ -17,12 +17,16 @@ async fn gated() -> Upstream {
     Upstream::with(FakeOptions { gated: true, ..FakeOptions::default() }, Alpn::Both).await
 }
 
-/// A socket in the middle of an answer: two messages of it have come.
+/// The messages of an answer up to its first text.
+const TO_THE_FIRST_TEXT: [&str; 4] =
+    ["response.created", "response.output_item.added", "response.content_part.added", "response.output_text.delta"];
+
+/// A socket in the middle of an answer: its first text has come.
 async fn halfway(upstream: &Upstream, copilens: &Copilens, text: &str) -> Socket {
     let mut socket = open(&copilens.client("alice"), &[(control::EVENTS, "5")]).await;
     send(&mut socket, &prompt(text)).await;
-    upstream.fake.release(2);
-    for _ in 0..2 {
+    upstream.fake.release(TO_THE_FIRST_TEXT.len());
+    for _ in TO_THE_FIRST_TEXT {
         next(&mut socket).await.unwrap();
     }
     socket
@@ -33,7 +37,7 @@ fn broken_off(copilens: &Copilens, outcome: &str) {
     let record = copilens.wait_for_records("alice", "chat", 1).remove(0);
     assert_eq!(record["outcome"], outcome, "{record}");
     let kinds: Vec<_> = record["response"]["content"].as_array().unwrap().iter().map(|event| &event["type"]).collect();
-    assert_eq!(kinds, ["response.created", "response.output_text.delta"]);
+    assert_eq!(kinds, TO_THE_FIRST_TEXT);
 }
 
 async fn unread(copilens: &Copilens) -> f64 {
@@ -86,7 +90,7 @@ async fn a_client_that_leaves_in_the_middle_has_canceled() {
 async fn a_server_that_leaves_in_the_middle_has_failed() {
     let upstream = Upstream::start().await;
     let copilens = Site::new(&upstream).start();
-    let mut socket = open(&copilens.client("alice"), &[(control::EVENTS, "5"), (control::BREAK_OFF, "2")]).await;
+    let mut socket = open(&copilens.client("alice"), &[(control::EVENTS, "5"), (control::BREAK_OFF, "4")]).await;
     send(&mut socket, &prompt("How?")).await;
     while next(&mut socket).await.is_some() {}
     broken_off(&copilens, "failed");

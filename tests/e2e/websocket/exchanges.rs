@@ -115,7 +115,7 @@ async fn only_as_much_as_the_limit_is_kept() {
     let mut socket = open(&copilens.client("alice"), &[(control::EVENTS, "100")]).await;
     let long = prompt(&"long and longer ".repeat(1000));
     let answer = ask(&mut socket, &long).await;
-    assert_eq!(answer.len(), 102, "all of it reaches the client");
+    assert_eq!(answer.len(), 107, "all of it reaches the client");
     let again = prompt("short");
     ask(&mut socket, &with(again.clone(), control::EVENTS, "2")).await;
     let records = records(&copilens, 2);
