@@ -93,10 +93,13 @@ impl Answer {
         if self.model.is_none() {
             self.model = non_empty(object.get("model"));
         }
-        let price = |object: &Value| count(object.get("copilot_usage")?, "total_nano_aiu");
-        if let Some(price) = price(object).or_else(|| price(object.get("usage")?)) {
-            self.nano_aiu = Some(price);
-        }
+        self.add_price(object.get("usage").and_then(|usage| usage.get("copilot_usage")));
+        self.add_price(object.get("copilot_usage"));
+    }
+
+    /// Takes a `copilot_usage`.
+    fn add_price(&mut self, usage: Option<&Value>) {
+        self.nano_aiu = usage.and_then(|usage| count(usage, "total_nano_aiu")).or(self.nano_aiu);
     }
 
     fn finish(&mut self, reason: Option<&Value>) {

@@ -5,33 +5,64 @@
 
 use serde_json::Value;
 
-use super::{Answer, array, count, text};
+use super::{Answer, count, non_empty, text};
 use crate::copilot::vocabulary::Tokens;
 
+/// Adds an event or a body. Its fields are gone through once: to look each of them up by name costs a hash, for hundreds of
+/// events.
 pub(super) fn add(answer: &mut Answer, event: &Value) {
-    answer.add_common(event);
-    if let Some(usage) = event.get("usage").filter(|usage| usage.is_object()) {
-        answer.tokens = tokens(usage);
-    }
-    answer.failed |= event.get("error").is_some_and(Value::is_object);
-    answer.has_extras |= ["copilot_references", "copilot_confirmation", "copilot_errors"]
-        .iter()
-        .any(|extra| event.get(extra).is_some_and(|value| !value.is_null()));
-    for (position, choice) in (0..).zip(array(event, "choices")) {
-        add_choice(answer, count(choice, "index").unwrap_or(position), choice);
+    for (key, value) in fields(event) {
+        match key.as_str() {
+            "choices" => add_choices(answer, value),
+            "model" if answer.model.is_none() => answer.model = non_empty(Some(value)),
+            "usage" if value.is_object() => {
+                answer.tokens = tokens(value);
+                answer.add_price(value.get("copilot_usage"));
+            }
+            "copilot_usage" => answer.add_price(Some(value)),
+            "error" => answer.failed |= value.is_object(),
+            "copilot_references" | "copilot_confirmation" | "copilot_errors" => answer.has_extras |= !value.is_null(),
+            _ => {}
+        }
     }
 }
 
-/// Completions have `text`; streamed chat has a `delta`, other chat a `message`.
-fn add_choice(answer: &mut Answer, index: u64, choice: &Value) {
-    answer.finish(choice.get("finish_reason"));
-    let message = choice.get("delta").or_else(|| choice.get("message"));
-    if let Some(text) = text(choice, "text").or_else(|| text(message?, "content")) {
-        answer.texts.entry(index).or_default().push_str(text);
+fn add_choices(answer: &mut Answer, choices: &Value) {
+    for (position, choice) in (0..).zip(choices.as_array().into_iter().flatten()) {
+        let (mut index, mut text, mut message) = (None, None, &Value::Null);
+        for (key, value) in fields(choice) {
+            match key.as_str() {
+                "index" => index = value.as_u64(),
+                "text" => text = value.as_str(),
+                "delta" | "message" => message = value,
+                "finish_reason" => answer.finish(Some(value)),
+                _ => {}
+            }
+        }
+        add_message(answer, index.unwrap_or(position), text, message);
     }
-    for (position, piece) in (0..).zip(message.into_iter().flat_map(|message| array(message, "tool_calls"))) {
-        add_call(answer, (index, count(piece, "index").unwrap_or(position)), piece);
+}
+
+/// Completions have a `text` beside the message's place; streamed chat has a `delta`, other chat a `message`.
+fn add_message(answer: &mut Answer, choice: u64, text: Option<&str>, message: &Value) {
+    let (mut content, mut calls) = (text, None);
+    for (key, value) in fields(message) {
+        match key.as_str() {
+            "content" => content = content.or(value.as_str()),
+            "tool_calls" => calls = value.as_array(),
+            _ => {}
+        }
     }
+    if let Some(content) = content {
+        answer.texts.entry(choice).or_default().push_str(content);
+    }
+    for (position, piece) in (0..).zip(calls.into_iter().flatten()) {
+        add_call(answer, (choice, count(piece, "index").unwrap_or(position)), piece);
+    }
+}
+
+fn fields(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    value.as_object().into_iter().flatten()
 }
 
 /// A tool call, or a piece of one: the first has its id and name, all have a part of the arguments.

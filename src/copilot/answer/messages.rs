@@ -22,7 +22,9 @@ pub(super) fn add(answer: &mut Answer, kind: &str, event: &Value) {
         }
         _ => {}
     }
-    answer.add_common(event);
+    if kind != "content_block_delta" {
+        answer.add_common(event);
+    }
 }
 
 fn add_message(answer: &mut Answer, message: &Value) {

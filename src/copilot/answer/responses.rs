@@ -30,7 +30,9 @@ pub(super) fn add_event(answer: &mut Answer, kind: &str, event: &Value) {
         _ => event.get("response").into_iter().for_each(|response| add_response(answer, response)),
     }
     answer.failed |= kind == "response.failed";
-    answer.add_common(event);
+    if !kind.ends_with(".delta") {
+        answer.add_common(event);
+    }
 }
 
 /// Adds a response: in an event as it begins or ends, or as the body.
@@ -98,8 +100,8 @@ mod tests {
     use super::*;
 
     fn streamed() -> Vec<Value> {
+        // Without the reasoning, which was at index 0.
         let output = json!([
-            {"type": "reasoning", "id": "r", "summary": []},
             {"type": "message", "id": "m2", "content": [{"type": "output_text", "text": "pong"}]},
             {"type": "function_call", "id": "f2", "call_id": "c", "name": "view", "arguments": "{\"path\":\"a\"}"},
             {"type": "custom_tool_call", "id": "p2", "name": "apply_patch", "input": "*** Begin"},
@@ -112,7 +114,7 @@ mod tests {
             delta("response.output_text.delta", 1, "po"),
             delta("response.output_text.delta", 1, "ng"),
             json!({"type": "response.output_text.done", "output_index": 1, "text": "pong"}),
-            item("response.output_item.done", 1, output[1].clone()),
+            item("response.output_item.done", 1, output[0].clone()),
             item(
                 "response.output_item.added",
                 2,
@@ -121,9 +123,9 @@ mod tests {
             delta("response.function_call_arguments.delta", 2, "{\"path\":"),
             delta("response.function_call_arguments.delta", 2, "\"a\"}"),
             json!({"type": "response.function_call_arguments.done", "output_index": 2, "arguments": "{\"path\":\"a\"}"}),
-            item("response.output_item.done", 2, output[2].clone()),
+            item("response.output_item.done", 2, output[1].clone()),
             delta("response.custom_tool_call_input.delta", 3, "*** Be"),
-            item("response.output_item.done", 3, output[3].clone()),
+            item("response.output_item.done", 3, output[2].clone()),
             json!({"type": "response.unheard_of", "output_index": 7}),
             json!({
                 "type": "response.completed",
