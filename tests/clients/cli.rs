@@ -58,9 +58,13 @@ async fn a_prompt_with_a_step(model: &str, path: &str) {
 fn assert_counted(stage: &Stage, turns: usize, calls: &[SeenRequest]) {
     let classes = BTreeMap::from([("step".to_owned(), 1), ("turn".to_owned(), turns)]);
     assert_eq!(stage.classes("alice", "chat", turns + 1), classes);
-    let usage = stage.usage("alice", |usage| usage["chat_turns"] == turns && booked(usage) == cost(calls));
+    let usage = stage.usage("alice", |usage| {
+        usage["chat_turns"] == turns && booked(usage) == cost(calls) && usage.get("acceptance").is_some()
+    });
     assert_eq!(usage["chat"], json!({"copilot-1.0.102": turns}), "{usage}");
     assert_eq!(usage["features"], json!({"copilot_cli": turns}), "{usage}");
+    let session = &usage["acceptance"]["cli_sessions"];
+    assert_eq!(session["count"], 1, "{usage}");
     assert_eq!((&usage["edits"]["files"], &usage["edits"]["lines_added"]), (&json!(1), &json!(2)), "{usage}");
 }
 

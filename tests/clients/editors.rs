@@ -72,6 +72,13 @@ async fn ghost_text_accepted_whole_in_part_and_not_at_all() {
     assert_eq!(usage["completions"], json!({"JetBrains-IC-2026.1": {"python": 3}}), "{usage}");
     assert_eq!(usage["features"], json!({"code_completion": 3}), "{usage}");
     assert_eq!(usage["models"], json!({"gpt-41-copilot": 3}), "{usage}");
+    // Each event came twice, to GitHub and to Microsoft, and counts once.
+    let usage =
+        stage.usage("alice", |usage| usage["shown"] == 3 && usage["acceptance"]["completions"]["rejected"] == 1);
+    let accepted = [&usage["accepted"], &usage["acceptance"]["completions"]["accepted_partially"]];
+    assert_eq!((accepted, &usage["lines_accepted"]), ([&json!(2), &json!(1)], &json!(lines + 1)), "{usage}");
+    let line = stage.report("alice");
+    assert_eq!([&line["shown"], &line["accepted"], &line["lines_accepted"]], [3, 2, lines + 1], "{line}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,6 +154,9 @@ async fn next_edits_accepted_rejected_and_ignored() {
     let usage = stage.usage("bob", |usage| usage["completions_count"] == 4);
     assert_eq!(usage["completions"], json!({"vim-9.1.2": {"python": 4}}), "{usage}");
     assert_eq!(usage["models"], json!({"copilot-nes-oct": 3, "gpt-41-copilot": 1}), "{usage}");
+    let usage = stage.usage("bob", |usage| usage["acceptance"]["next_edits"]["shown"] == 3);
+    let edits = &usage["acceptance"]["next_edits"];
+    assert_eq!([&edits["accepted"], &edits["rejected"]], [1, 1], "{usage}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,6 +176,7 @@ async fn without_telemetry_nothing_is_known_of_what_was_accepted() {
     for unknown in ["shown", "accepted", "lines_accepted", "acceptance"] {
         assert_eq!(usage.get(unknown), None, "{usage}");
     }
+    assert_eq!(stage.report("alice").get("accepted"), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

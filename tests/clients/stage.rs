@@ -107,6 +107,13 @@ impl Stage {
         self.copilens.wait_for_day(|day| ready(&day["usage"][user]))["usage"][user].clone()
     }
 
+    /// A user's line in `report --json`.
+    pub(crate) fn report(&self, user: &str) -> Value {
+        let report: Value = serde_json::from_str(&self.copilens.site.stdout(&["report", "--json"])).unwrap();
+        let lines = report["users"].as_array().unwrap();
+        lines.iter().find(|line| line["user"] == user).unwrap().clone()
+    }
+
     /// How often a user's records are of each class.
     pub(crate) fn classes(&self, user: &str, kind: &str, count: usize) -> BTreeMap<String, usize> {
         let mut classes = BTreeMap::new();
