@@ -11,10 +11,13 @@ const SKU: &str = "copilot_for_business_seat_quota";
 /// The organisation's name in a token is a number.
 const ORGANIZATION: &str = "0123456789abcdef0123456789abcdef";
 
-/// A made-up tracking id, the same for the same credentials.
+/// The tracking id in the credentials, where they are a token of Copilot's; else a made-up one, the same for the same
+/// credentials.
 fn tracking_id(request: &SeenRequest) -> String {
-    let account = request.header("authorization").unwrap_or("nobody");
-    Seeded::new(fingerprint(account.as_bytes())).hex(32)
+    let credentials =
+        request.header("authorization").and_then(|value| value.split_once(' ')).map_or("", |parts| parts.1);
+    let told = credentials.strip_prefix("tid=").and_then(|rest| rest.split(';').next());
+    told.map_or_else(|| Seeded::new(fingerprint(credentials.as_bytes())).hex(32), str::to_owned)
 }
 
 fn endpoints() -> Value {
