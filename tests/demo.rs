@@ -57,10 +57,13 @@ impl Demo {
         self.line("Written to ").trim_end_matches(':').into()
     }
 
-    /// The cells of the table's last row.
-    fn totals(&self) -> Vec<u64> {
-        let cells = self.line("│ total ┆").split('┆').map(|cell| cell.trim().replace(',', ""));
-        cells.map_while(|cell| cell.parse().ok()).collect()
+    /// The number in the table's last row, in the column whose title begins so.
+    fn total(&self, title: &str) -> u64 {
+        let mut titles = self.line("│ User ").split('┆').map(str::trim);
+        let column =
+            titles.position(|found| found == title).unwrap_or_else(|| panic!("no {title} in:\n{}", self.stdout));
+        let cell = self.line("│ total ").split('┆').nth(column).unwrap();
+        cell.trim().replace(',', "").parse().unwrap()
     }
 }
 
@@ -73,10 +76,10 @@ fn a_demo_ends_with_numbers_that_its_files_bear_out() {
     let sum = |key: &str| days.iter().map(|day| day[key].as_u64().unwrap()).sum::<u64>();
     let (completions, chats) = (sum("total_completions_count"), sum("total_chat_turns"));
     assert!(completions > 0, "{}", demo.stdout);
-    assert_eq!(demo.totals()[..2], [completions, chats]);
+    assert_eq!([demo.total("Completions"), demo.total("Chat")], [completions, chats]);
     assert_eq!(demo.line("Sent:"), demo.line("Recorded:"));
     assert!(demo.line("Recorded:").starts_with(&format!("completions {completions}, chat turns {chats}, ")));
-    let steps = demo.totals()[2];
+    let steps = demo.total("Steps");
     assert_eq!(records(&logs, "completions"), completions);
     assert_eq!(records(&logs, "chat"), chats + steps);
 }
@@ -131,8 +134,9 @@ async fn what_two_developers_did_is_what_copilens_counts() {
     for (name, tally) in [("alice", alice), ("bob", bob)] {
         let line = report["users"].as_array().unwrap().iter().find(|line| line["user"] == name).unwrap();
         let counted = ["completions", "chat_turns", "steps"].map(|key| line[key].as_u64().unwrap());
-        let completions = tally.completions + tally.prefetched_shown;
-        assert_eq!(counted, [completions, tally.chats, tally.steps], "{name}");
+        assert_eq!(counted, [tally.completion_turns(), tally.chats, tally.steps], "{name}");
+        let told = ["shown", "accepted", "lines_accepted"].map(|key| line[key].as_u64().unwrap());
+        assert_eq!(told, [tally.shown, tally.accepted, tally.accepted_lines], "{name}");
     }
     let all = |count: fn(&Tally) -> u64| count(&alice) + count(&bob);
     assert_eq!(report["noise"]["empty_completion"], all(|tally| tally.empty));

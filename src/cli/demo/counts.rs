@@ -15,13 +15,14 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// What the developers know that they did. What was fetched ahead is noise, and so is the call for a next question.
+    /// What the developers know that they did. What was fetched ahead is noise unless it is shown after all, and so is the
+    /// call for a next question.
     pub(super) fn sent(tally: Tally) -> Self {
         Self {
-            completions: tally.completions,
+            completions: tally.completion_turns(),
             chat_turns: tally.chats,
             steps: tally.steps,
-            noise: tally.noise() + tally.prefetched + tally.prefetched_shown + tally.follow_ups,
+            noise: tally.noise() + tally.prefetched + tally.follow_ups,
         }
     }
 
