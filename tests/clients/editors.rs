@@ -79,6 +79,8 @@ async fn ghost_text_accepted_whole_in_part_and_not_at_all() {
     assert_eq!((accepted, &usage["lines_accepted"]), ([&json!(2), &json!(1)], &json!(lines + 1)), "{usage}");
     let line = stage.report("alice");
     assert_eq!([&line["shown"], &line["accepted"], &line["lines_accepted"]], [3, 2, lines + 1], "{line}");
+    let accounts = line["accounts"].as_array().unwrap();
+    assert!(accounts.len() == 1 && accounts[0]["login"].as_str().unwrap().starts_with("sim-"), "{line}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
