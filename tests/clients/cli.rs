@@ -89,6 +89,28 @@ async fn a_prompt_over_messages() {
     a_prompt_with_a_step("claude-sonnet-4.5", "/v1/messages").await;
 }
 
+/// A sub-agent works under an interaction of its own; the person asked once all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sub_agent_is_no_prompt() {
+    let stage = Stage::set().await;
+    let Some(command) = alices_cli(&stage) else { return };
+    let order = json!({"agent_type": "explore", "name": "looker", "description": "Look around",
+                       "prompt": "Where are the limits?"});
+    let output = prompt(command, "claude-haiku-4.5", &format!("Look around: sim:call task {order}"));
+    assert!(output.status.success(), "{output:?}");
+    let calls = stage.requests(3, is_chat).await;
+    let told = calls.iter().map(|call| (call.header("x-initiator"), call.header("x-interaction-type")));
+    let expected = [
+        (Some("user"), Some("conversation-user")),
+        (Some("agent"), Some("conversation-subagent")),
+        (Some("agent"), Some("conversation-agent")),
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+    assert_ne!(calls[0].header("x-interaction-id"), calls[1].header("x-interaction-id"));
+    let usage = stage.usage("alice", |usage| booked(usage) == cost(&calls));
+    assert_eq!((&usage["chat_turns"], &usage["interactions"]), (&json!(1), &json!(1)), "{usage}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_prompts_and_a_step_over_one_websocket() {
     let stage = Stage::set().await;
