@@ -141,6 +141,10 @@ async fn two_prompts_and_a_step_over_one_websocket() {
     assert!(turns[0] == turns[1] && turns[1] != turns[2], "{turns:?}");
     assert_eq!(shutdown(&stage)["properties"]["model_gpt-5.1-codex_request_count"], "3");
     assert_counted(&stage, 2, &messages);
+    let records = stage.copilens.wait_for_records("alice", "chat", 3);
+    let recorded =
+        |name: &str| records.iter().map(|record| record["request"]["headers"][name].clone()).collect::<Vec<_>>();
+    assert_eq!((recorded("x-interaction-id"), recorded("x-initiator")), (turns, initiators));
 }
 
 #[tokio::test(flavor = "multi_thread")]
