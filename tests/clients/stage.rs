@@ -81,10 +81,8 @@ impl Stage {
             return Err(format!("the package {package} is not installed for this machine"));
         }
         let mut command = command(&binary.display().to_string());
-        let home = self.folder("home");
-        for (name, value) in [("HOME", &home), ("NODE_EXTRA_CA_CERTS", &self.copilens.site.path("certs/ca.pem"))] {
-            command.env(name, value);
-        }
+        command.env("HOME", self.folder("home")).env("TMPDIR", self.folder("temporary"));
+        command.env("NODE_EXTRA_CA_CERTS", self.copilens.site.path("certs/ca.pem"));
         for name in ["XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "GITHUB_TOKEN", "GH_TOKEN"]
         {
             command.env_remove(name);
