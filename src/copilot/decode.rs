@@ -1,5 +1,6 @@
 //! Undoes `Content-Encoding` on the copy of a body, under a cap: what passed the proxy is whatever the two ends sent.
 
+use std::borrow::Cow;
 use std::io::{self, Read};
 
 use super::problem::Problem;
@@ -12,9 +13,9 @@ const ZSTD_WINDOW_LOG: u32 = 23;
 
 /// A body without its content coding, as far as it could be undone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decoded {
-    /// What was decoded before `problem`, never more than the limit.
-    pub bytes: Vec<u8>,
+pub struct Decoded<'a> {
+    /// What was decoded before `problem`, never more than the limit. Borrowed where there was nothing to decode.
+    pub bytes: Cow<'a, [u8]>,
     /// Why `bytes` is not the whole body.
     pub problem: Option<Problem>,
 }
@@ -22,23 +23,23 @@ pub struct Decoded {
 /// Undoes the codings that a `Content-Encoding` value lists (RFC 9110 section 8.4), last first, each to at most `limit`
 /// bytes. After a broken coding the ones before it are undone on what there is.
 #[must_use]
-pub fn decode(body: &[u8], content_encoding: &str, limit: usize) -> Decoded {
+pub fn decode<'a>(body: &'a [u8], content_encoding: &str, limit: usize) -> Decoded<'a> {
     let codings: Vec<_> = content_encoding.split(',').map(str::trim).filter(|coding| !coding.is_empty()).collect();
     if codings.len() > MOST_CODINGS {
         return Decoded { problem: Some(Problem::UnknownCoding), ..read_capped(body, limit) };
     }
     let mut decoded = read_capped(body, if codings.is_empty() { limit } else { usize::MAX });
     for coding in codings.into_iter().rev() {
-        let undone = undo(coding, &decoded.bytes, limit);
-        decoded = Decoded { bytes: undone.bytes, problem: decoded.problem.or(undone.problem) };
-        if undone.problem == Some(Problem::UnknownCoding) {
+        let Decoded { bytes, problem } = undo(coding, &decoded.bytes, limit);
+        decoded = Decoded { bytes: Cow::Owned(bytes.into_owned()), problem: decoded.problem.or(problem) };
+        if problem == Some(Problem::UnknownCoding) {
             break;
         }
     }
     decoded
 }
 
-fn undo(coding: &str, body: &[u8], limit: usize) -> Decoded {
+fn undo<'a>(coding: &str, body: &'a [u8], limit: usize) -> Decoded<'a> {
     let mut source = Source { rest: body, ran_out: false };
     if body.is_empty() {
         return read_capped(body, limit);
@@ -54,21 +55,21 @@ fn undo(coding: &str, body: &[u8], limit: usize) -> Decoded {
     }
 }
 
-fn read_capped(body: &[u8], limit: usize) -> Decoded {
+fn read_capped(body: &[u8], limit: usize) -> Decoded<'_> {
     match body.get(..limit) {
-        Some(head) if head.len() < body.len() => Decoded { bytes: head.to_vec(), problem: Some(Problem::Limit) },
-        _ => Decoded { bytes: body.to_vec(), problem: None },
+        Some(head) if head.len() < body.len() => Decoded { bytes: head.into(), problem: Some(Problem::Limit) },
+        _ => Decoded { bytes: body.into(), problem: None },
     }
 }
 
-fn unzstd(source: &mut Source<'_>, limit: usize) -> Decoded {
+fn unzstd(source: &mut Source<'_>, limit: usize) -> Decoded<'static> {
     let decoder = zstd::Decoder::new(source).and_then(|mut decoder| {
         decoder.window_log_max(ZSTD_WINDOW_LOG)?;
         Ok(decoder)
     });
     match decoder {
         Ok(decoder) => drain(decoder, limit),
-        Err(_) => Decoded { bytes: Vec::new(), problem: Some(Problem::Corrupt) },
+        Err(_) => Decoded { bytes: Cow::default(), problem: Some(Problem::Corrupt) },
     }
 }
 
@@ -79,7 +80,7 @@ fn is_zlib(body: &[u8]) -> bool {
 }
 
 /// Reads to the end, the limit, or the first error; what came before an error stays.
-fn drain(decoder: impl Read, limit: usize) -> Decoded {
+fn drain(decoder: impl Read, limit: usize) -> Decoded<'static> {
     let mut bytes = Vec::new();
     let ceiling = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     let result = decoder.take(ceiling).read_to_end(&mut bytes);
@@ -89,10 +90,10 @@ fn drain(decoder: impl Read, limit: usize) -> Decoded {
         Err(_) => Some(Problem::Corrupt),
     };
     bytes.truncate(limit);
-    Decoded { bytes, problem }
+    Decoded { bytes: bytes.into(), problem }
 }
 
-impl Decoded {
+impl Decoded<'_> {
     /// A decoder that failed for want of input met a truncated body; decoders do not agree on the error that says so.
     fn judged(mut self, source: &Source<'_>) -> Self {
         if self.problem == Some(Problem::Corrupt) && source.ran_out {
@@ -156,27 +157,31 @@ mod tests {
     fn every_coding_is_undone() {
         let text = "data: {\"a\":1}\n\n".repeat(500);
         for coding in CODINGS {
-            let decoded = decode(&encoded(coding, text.as_bytes()), &name(coding).to_uppercase(), LIMIT);
-            assert_eq!(decoded, Decoded { bytes: text.clone().into_bytes(), problem: None }, "{coding}");
+            let coded = encoded(coding, text.as_bytes());
+            let decoded = decode(&coded, &name(coding).to_uppercase(), LIMIT);
+            assert_eq!(decoded, Decoded { bytes: text.clone().into_bytes().into(), problem: None }, "{coding}");
         }
     }
 
     #[test]
     fn a_list_is_undone_from_its_end() {
         let twice = encoded("br", &encoded("gzip", b"hello"));
-        assert_eq!(decode(&twice, "gzip, identity,br", LIMIT), Decoded { bytes: b"hello".to_vec(), problem: None });
+        assert_eq!(decode(&twice, "gzip, identity,br", LIMIT), Decoded { bytes: b"hello"[..].into(), problem: None });
     }
 
     #[test]
     fn no_coding_leaves_the_bytes_under_the_limit() {
-        assert_eq!(decode(b"hello", "", 5), Decoded { bytes: b"hello".to_vec(), problem: None });
-        assert_eq!(decode(b"hello", "", 4), Decoded { bytes: b"hell".to_vec(), problem: Some(Problem::Limit) });
-        assert_eq!(decode(b"hello", "identity", 4), Decoded { bytes: b"hell".to_vec(), problem: Some(Problem::Limit) });
+        assert_eq!(decode(b"hello", "", 5), Decoded { bytes: b"hello"[..].into(), problem: None });
+        assert_eq!(decode(b"hello", "", 4), Decoded { bytes: b"hell"[..].into(), problem: Some(Problem::Limit) });
+        assert_eq!(
+            decode(b"hello", "identity", 4),
+            Decoded { bytes: b"hell"[..].into(), problem: Some(Problem::Limit) }
+        );
     }
 
     #[test]
     fn an_unknown_coding_leaves_the_bytes_in_it() {
-        let unknown = Decoded { bytes: b"hello".to_vec(), problem: Some(Problem::UnknownCoding) };
+        let unknown = Decoded { bytes: b"hello"[..].into(), problem: Some(Problem::UnknownCoding) };
         assert_eq!(decode(b"hello", "snappy", LIMIT), unknown);
         assert_eq!(decode(&encoded("gzip", b"hello"), "snappy, gzip", LIMIT), unknown);
         assert_eq!(decode(b"hello", "gzip,gzip,gzip,gzip,gzip", LIMIT), unknown);
@@ -190,21 +195,23 @@ mod tests {
             assert!(bomb.len() < zeros.len() / 100, "{coding} bomb of {}", bomb.len());
             let decoded = decode(&bomb, name(coding), LIMIT);
             assert_eq!((decoded.bytes.len(), decoded.problem), (LIMIT, Some(Problem::Limit)), "{coding}");
-            assert!(decoded.bytes.capacity() <= 4 * LIMIT, "{coding} took {}", decoded.bytes.capacity());
+            let taken = decoded.bytes.into_owned().capacity();
+            assert!(taken <= 4 * LIMIT, "{coding} took {taken}");
         }
     }
 
     #[test]
     fn a_bomb_in_a_bomb_stops_as_well() {
-        let inner = encoded("gzip", &vec![0_u8; 64 << 20]);
-        let decoded = decode(&encoded("zstd", &inner), "gzip, zstd", LIMIT);
+        let coded = encoded("zstd", &encoded("gzip", &vec![0_u8; 64 << 20]));
+        let decoded = decode(&coded, "gzip, zstd", LIMIT);
         assert_eq!((decoded.bytes.len(), decoded.problem), (LIMIT, Some(Problem::Limit)));
     }
 
     #[test]
     fn a_body_of_exactly_the_limit_is_whole() {
         for coding in CODINGS {
-            let decoded = decode(&encoded(coding, &[7; 1000]), name(coding), 1000);
+            let coded = encoded(coding, &[7; 1000]);
+            let decoded = decode(&coded, name(coding), 1000);
             assert_eq!((decoded.bytes.len(), decoded.problem), (1000, None), "{coding}");
         }
     }
@@ -235,7 +242,7 @@ mod tests {
     #[test]
     fn an_empty_body_has_no_coding() {
         for coding in CODINGS {
-            assert_eq!(decode(b"", name(coding), LIMIT), Decoded { bytes: Vec::new(), problem: None });
+            assert_eq!(decode(b"", name(coding), LIMIT), Decoded { bytes: Cow::default(), problem: None });
         }
     }
 

@@ -159,7 +159,10 @@ mod tests {
         assert_eq!(prompt("<|current_file_content|>\ncurrent_file_path: \na.py"), None);
         assert_eq!(prompt("a.py"), None);
         let parts = json!([{"type": "image"}, {"type": "text", "text": "current_file_path: a.rb"}]);
-        assert_eq!(Prompt::read(&json!({"messages": [{"content": parts}]})).edited_language, Some("ruby"));
+        assert_eq!(
+            Prompt::read(&json!({"messages": [{"role": "user", "content": parts}]})).edited_language,
+            Some("ruby")
+        );
     }
 
     #[test]

@@ -284,6 +284,6 @@ mod tests {
     #[test]
     fn another_version_is_named() {
         let error = decode(&Bytes::from_static(&[9; 40])).unwrap_err();
-        insta::assert_snapshot!(error, @"entry version 9 is unknown to this version of copilens, which knows versions 1 and 2");
+        insta::assert_snapshot!(error, @"entry version 9 is unknown to this version of copilens, which knows versions 1 to 3");
     }
 }
