@@ -75,13 +75,13 @@ impl Answer {
     }
 
     fn add(&mut self, event: &Value) {
-        match event.get("type").and_then(Value::as_str) {
+        match text(event, "type") {
             Some("error") => self.failed = true,
             Some(kind) if kind.starts_with("response.") => responses::add_event(self, kind, event),
             Some(kind) if kind.starts_with("message") || kind.starts_with("content_block") => {
                 messages::add(self, kind, event);
             }
-            _ if event.get("object").is_some_and(|object| object == "response") => {
+            _ if text(event, "object") == Some("response") => {
                 responses::add_response(self, event);
             }
             _ => chat::add(self, event),
@@ -91,10 +91,10 @@ impl Answer {
     /// Takes what any object of an answer may tell about the whole: `model` and the price.
     fn add_common(&mut self, object: &Value) {
         if self.model.is_none() {
-            self.model = non_empty(object.get("model"));
+            self.model = non_empty(get(object, "model"));
         }
-        self.add_price(object.get("usage").and_then(|usage| usage.get("copilot_usage")));
-        self.add_price(object.get("copilot_usage"));
+        self.add_price(get(object, "usage").and_then(|usage| get(usage, "copilot_usage")));
+        self.add_price(get(object, "copilot_usage"));
     }
 
     /// Takes a `copilot_usage`.
@@ -126,16 +126,21 @@ fn complete(text: &mut String, whole: &str) {
     }
 }
 
+/// A member of a small object. To look it up by its hash takes longer, and an answer has hundreds of events.
+fn get<'a>(object: &'a Value, key: &str) -> Option<&'a Value> {
+    object.as_object()?.iter().find(|(name, _)| *name == key).map(|(_, value)| value)
+}
+
 fn array<'a>(object: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
-    object.get(key).and_then(Value::as_array).into_iter().flatten()
+    get(object, key).and_then(Value::as_array).into_iter().flatten()
 }
 
 fn text<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
-    object.get(key)?.as_str()
+    get(object, key)?.as_str()
 }
 
 fn count(object: &Value, key: &str) -> Option<u64> {
-    object.get(key)?.as_u64()
+    get(object, key)?.as_u64()
 }
 
 /// A string that says something.

@@ -1,28 +1,41 @@
 //! Secrets that only show once JSON's escapes are undone: some encoders write `tid\u003d` for `tid=`, or `\/` for `/`.
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memchr;
+use memchr::memmem::Finder;
 use serde_json::Value;
 
 use crate::exchange::redact;
 
 /// Whether a JSON text writes with an escape what a secret may be made of: a slash, or another printable ASCII character.
 ///
-/// `<`, `>` and `&` are in no secret's shape, and many encoders escape them always. A backslash that is itself escaped begins
-/// nothing.
+/// `<`, `>` and `&` are in no secret's shape, and many encoders escape them always.
 pub(super) fn may_hide_a_secret(json: &[u8]) -> bool {
-    let begins = |place: usize| {
-        let before = json.get(..place).unwrap_or_default();
-        before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 0
-    };
-    memmem::find_iter(json, br"\/").any(begins)
-        || memmem::find_iter(json, br"\u00")
-            .any(|place| json.get(place + 4..place + 6).is_some_and(is_telling) && begins(place))
+    // Source code is full of other escapes; most bodies have none of these, which takes a fraction of the time to see.
+    TELLING.iter().any(|escape| escape.find(json).is_some()) && has_telling_escape(json)
+}
+
+/// What such escapes begin with; made once, since most texts are short.
+static TELLING: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| [Finder::new(br"\/"), Finder::new(br"\u00")]);
+
+fn has_telling_escape(json: &[u8]) -> bool {
+    let mut rest = json;
+    while let Some(place) = memchr(b'\\', rest) {
+        let (_, escape) = rest.split_at(place);
+        match escape {
+            [_, b'/', ..] => return true,
+            [_, b'u', b'0', b'0', high, low, ..] if is_telling(*high, *low) => return true,
+            _ => rest = escape.get(2..).unwrap_or_default(),
+        }
+    }
+    false
 }
 
 /// Whether the last two digits of an escape `\\u00xx` name such a character.
-fn is_telling(digits: &[u8]) -> bool {
-    let is_printable = digits.first().is_some_and(|digit| (b'2'..=b'7').contains(digit));
-    is_printable && ![b"26", b"3c", b"3e"].iter().any(|plain| digits.eq_ignore_ascii_case(*plain))
+fn is_telling(high: u8, low: u8) -> bool {
+    let is_plain = matches!((high, low.to_ascii_lowercase()), (b'2', b'6') | (b'3', b'c' | b'e'));
+    (b'2'..=b'7').contains(&high) && !is_plain
 }
 
 /// Masks every text in a value.

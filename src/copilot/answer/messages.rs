@@ -5,19 +5,19 @@
 
 use serde_json::Value;
 
-use super::{Answer, array, count, text};
+use super::{Answer, array, count, get, text};
 
 /// Adds an event or a body, of the type `message*` or `content_block*`.
 pub(super) fn add(answer: &mut Answer, kind: &str, event: &Value) {
     let index = count(event, "index").unwrap_or_default();
-    let inner = |key| event.get(key).unwrap_or(&Value::Null);
+    let inner = |key| get(event, key).unwrap_or(&Value::Null);
     match kind {
         "message" => add_message(answer, event),
         "message_start" => add_message(answer, inner("message")),
         "content_block_start" => add_block(answer, index, inner("content_block")),
         "content_block_delta" => add_delta(answer, index, inner("delta")),
         "message_delta" => {
-            answer.finish(inner("delta").get("stop_reason"));
+            answer.finish(get(inner("delta"), "stop_reason"));
             add_usage(answer, event);
         }
         _ => {}
@@ -29,7 +29,7 @@ pub(super) fn add(answer: &mut Answer, kind: &str, event: &Value) {
 
 fn add_message(answer: &mut Answer, message: &Value) {
     answer.add_common(message);
-    answer.finish(message.get("stop_reason"));
+    answer.finish(get(message, "stop_reason"));
     add_usage(answer, message);
     for (index, block) in (0..).zip(array(message, "content")) {
         add_block(answer, index, block);
@@ -44,7 +44,7 @@ fn add_block(answer: &mut Answer, index: u64, block: &Value) {
             let call = answer.call((index, 0), text(block, "id"));
             text(block, "name").unwrap_or_default().clone_into(&mut call.name);
             if let Some(input) =
-                block.get("input").filter(|input| input.as_object().is_some_and(|fields| !fields.is_empty()))
+                get(block, "input").filter(|input| input.as_object().is_some_and(|fields| !fields.is_empty()))
             {
                 call.arguments = input.to_string();
             }
@@ -66,7 +66,7 @@ fn add_delta(answer: &mut Answer, index: u64, delta: &Value) {
 /// The usage at the beginning is provisional: each later one overwrites the counts that it has. `input_tokens` leaves out what
 /// the cache served and took, so the input is the sum of the three.
 fn add_usage(answer: &mut Answer, object: &Value) {
-    let Some(usage) = object.get("usage") else { return };
+    let Some(usage) = get(object, "usage") else { return };
     let tokens = &mut answer.tokens;
     tokens.output = count(usage, "output_tokens").or(tokens.output);
     tokens.cached = count(usage, "cache_read_input_tokens").or(tokens.cached);

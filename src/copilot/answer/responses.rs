@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::{Answer, array, complete, count, text};
+use super::{Answer, array, complete, count, get, text};
 use crate::copilot::vocabulary::Tokens;
 
 /// Adds an event, of the type `response.*`.
@@ -25,9 +25,9 @@ pub(super) fn add_event(answer: &mut Answer, kind: &str, event: &Value) {
             add_arguments(answer, index, event);
         }
         "response.output_item.added" | "response.output_item.done" => {
-            event.get("item").into_iter().for_each(|item| add_item(answer, index, item));
+            get(event, "item").into_iter().for_each(|item| add_item(answer, index, item));
         }
-        _ => event.get("response").into_iter().for_each(|response| add_response(answer, response)),
+        _ => get(event, "response").into_iter().for_each(|response| add_response(answer, response)),
     }
     answer.failed |= kind == "response.failed";
     if !kind.ends_with(".delta") {
@@ -38,15 +38,15 @@ pub(super) fn add_event(answer: &mut Answer, kind: &str, event: &Value) {
 /// Adds a response: in an event as it begins or ends, or as the body.
 pub(super) fn add_response(answer: &mut Answer, response: &Value) {
     answer.add_common(response);
-    if let Some(usage) = response.get("usage").filter(|usage| usage.is_object()) {
+    if let Some(usage) = get(response, "usage").filter(|usage| usage.is_object()) {
         answer.tokens = tokens(usage);
     }
-    let reason = response.get("incomplete_details").and_then(|details| details.get("reason"));
+    let reason = get(response, "incomplete_details").and_then(|details| get(details, "reason"));
     match text(response, "status") {
         None | Some("in_progress" | "queued") => {}
         Some(status) => {
             answer.failed |= status == "failed";
-            answer.finish(response.get("status"));
+            answer.finish(get(response, "status"));
             answer.finish(reason);
         }
     }
@@ -83,7 +83,7 @@ fn add_arguments(answer: &mut Answer, index: u64, object: &Value) {
 }
 
 fn tokens(usage: &Value) -> Tokens {
-    let detail = |of: &str, key: &str| count(usage.get(of)?, key);
+    let detail = |of: &str, key: &str| count(get(usage, of)?, key);
     Tokens {
         input: count(usage, "input_tokens"),
         output: count(usage, "output_tokens"),
