@@ -18,7 +18,7 @@ pub enum Reason {
     BrokenOff,
     /// Noise: a chat request of the editor's own, in the background.
     Background,
-    /// Noise: a summary that makes room in a long conversation.
+    /// Step: a summary that makes room in a long conversation. It costs as many tokens as the conversation has.
     Compaction,
     /// Noise: a chat request that belongs to no place of chat, and that nobody asked for.
     Other,
@@ -98,7 +98,8 @@ impl Reason {
     #[must_use]
     pub fn class(self) -> Class {
         match self {
-            Self::Subagent
+            Self::Compaction
+            | Self::Subagent
             | Self::AgentTools
             | Self::AgentInitiated
             | Self::InstantApply

@@ -123,13 +123,15 @@ fn an_answer_without_an_end_is_noise_unless_it_is_chat_with_text() {
 }
 
 #[test]
-fn what_runs_beside_a_chat_is_noise_whoever_began_it() {
-    for (purpose, reason) in [("conversation-background", "background"), ("conversation-compaction", "compaction")] {
+fn what_runs_beside_a_chat_is_no_turn_whoever_began_it() {
+    for (purpose, told) in
+        [("conversation-background", "noise background"), ("conversation-compaction", "step compaction")]
+    {
         for initiator in [AGENT, USER] {
             let headers = [VSCODE, initiator, ("openai-intent", "conversation-agent"), ("x-interaction-type", purpose)];
-            assert_eq!(verdict(&chat(&headers, CHAT)), format!("noise {reason}"));
+            assert_eq!(verdict(&chat(&headers, CHAT)), told);
         }
-        assert_eq!(verdict(&chat(&[VSCODE, ("openai-intent", purpose)], CHAT)), format!("noise {reason}"));
+        assert_eq!(verdict(&chat(&[VSCODE, ("openai-intent", purpose)], CHAT)), told);
     }
 }
 

@@ -67,7 +67,7 @@ fn vscodes_agent_loop_is_one_turn() {
         "turn",
         "step agent_initiated",
         "step subagent",
-        "noise compaction",
+        "step compaction",
         "step agent_initiated",
         "step same_turn",
     ];
