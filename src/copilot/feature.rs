@@ -60,10 +60,11 @@ impl Feature {
 
     /// The feature that a request tells.
     ///
-    /// `OpenAI-Intent` is set from the place in the editor that asked (vscode-copilot-chat, `chatMLFetcher.ts`), and
-    /// `X-Interaction-Type` says the same unless the request was made in the background or by a sub-agent. The panel's intents
-    /// are refined by the mode that the client states to the model: the language server (1.539.0, seen live) sends
-    /// `conversation-agent` for its ask mode as well.
+    /// `X-Interaction-Type` tells the place in the editor that asked, and is the same for all requests of a prompt; where it
+    /// tells none, `OpenAI-Intent` does. VS Code sets both alike, unless it asks in the background or for a sub-agent
+    /// (vscode-copilot-chat, `chatMLFetcher.ts`). The language server (1.539.0, seen live) has the intent
+    /// `conversation-agent` in ask mode, too, and `conversation-panel` for what it asks beside an agent. The panel's modes
+    /// are refined by the one that the client states to the model.
     pub(super) fn of(kind: Kind, head: &Head, dialogue: Dialogue<'_>) -> Self {
         match kind {
             Kind::Completions => Self::CodeCompletion,
@@ -97,7 +98,7 @@ impl Feature {
     }
 
     fn of_place(head: &Head) -> Option<Self> {
-        let told = ["openai-intent", "x-interaction-type"].into_iter().filter_map(|name| head.request_header(name));
+        let told = ["x-interaction-type", "openai-intent"].into_iter().filter_map(|name| head.request_header(name));
         told.filter_map(Self::of_intent).next()
     }
 
@@ -192,11 +193,23 @@ mod tests {
     }
 
     #[test]
-    fn the_intent_goes_before_the_interaction_unless_that_is_in_the_background() {
+    fn the_interaction_goes_before_the_intent_where_it_tells_a_place() {
         let agent = ("openai-intent", "conversation-agent");
-        assert_eq!(chat(&[agent, ("x-interaction-type", "conversation-panel")]), "chat_panel_agent_mode");
         assert_eq!(chat(&[agent, ("x-interaction-type", "conversation-subagent")]), "chat_panel_agent_mode");
         assert_eq!(chat(&[agent, ("x-interaction-type", "conversation-background")]), "others");
+    }
+
+    /// In either mode the answer's intent is that of an agent, and the follow-up's that of the panel.
+    #[test]
+    fn the_language_servers_modes_are_told_apart_by_the_interaction() {
+        for (interaction, feature) in
+            [("conversation-panel", "chat_panel_ask_mode"), ("conversation-agent", "chat_panel_agent_mode")]
+        {
+            for intent in ["conversation-agent", "conversation-panel"] {
+                let headers = [("openai-intent", intent), ("x-interaction-type", interaction)];
+                assert_eq!(chat(&headers), feature, "{intent}");
+            }
+        }
     }
 
     #[test]

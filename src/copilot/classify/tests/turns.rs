@@ -42,6 +42,27 @@ fn the_language_servers_prompt_and_its_follow_up_are_one_turn() {
     assert_eq!(turn(&[(helper, follow_up), (answer, ask())]), ["noise forced_tool", "turn"]);
 }
 
+/// An agent's follow-up call says `agent`, that of a question `user`.
+#[test]
+fn the_language_servers_agent_loop_and_its_follow_up_are_one_turn() {
+    let agent = ("x-interaction-type", "conversation-agent");
+    let intent = ("openai-intent", "conversation-agent");
+    let result = json!({"tools": [{}, {}], "tool_choice": "auto",
+        "messages": [{"role": "user", "content": "look"}, {"role": "assistant"}, {"role": "tool", "content": "a.rs"}]});
+    let follow_up = json!({"model": "demo-mini", "tools": [{"type": "function"}],
+        "tool_choice": {"type": "function", "function": {"name": "showSuggestions"}},
+        "messages": [{"role": "user", "content": "history"}]});
+    let helper: Headers<'_> = &[JETBRAINS, AGENT, agent, ("openai-intent", "conversation-panel")];
+    let requests: [(Headers<'_>, Value); 4] = [
+        (&[JETBRAINS, USER, agent, intent], ask()),
+        (&[JETBRAINS, AGENT, agent, intent], result),
+        (helper, follow_up.clone()),
+        // Sent again where the answer did not end with `stop`.
+        (helper, follow_up),
+    ];
+    assert_eq!(turn(&requests), ["turn", "step agent_tools", "noise forced_tool", "noise forced_tool"]);
+}
+
 #[test]
 fn vscodes_agent_loop_is_one_turn() {
     let intent = ("openai-intent", "conversation-agent");
@@ -102,6 +123,19 @@ fn the_clis_tool_loop_is_one_turn_on_each_of_its_endpoints() {
         // An upgrade's headers stand for all its messages where they do not say otherwise.
         assert_eq!(turn_at(path, &[(user, prompt), (user, result)]), ["turn", "step tool_results"], "{path}");
     }
+}
+
+/// Its calls have an interaction of their own, in which there was no turn.
+#[test]
+fn the_clis_sub_agent_is_a_step_though_its_interaction_is_its_own() {
+    let headers: Headers<'_> = &[
+        CLI,
+        AGENT,
+        ("openai-intent", "conversation-agent"),
+        ("x-interaction-type", "conversation-subagent"),
+        ("x-interaction-id", "another"),
+    ];
+    assert_eq!(turn(&[(headers, ask()), (headers, ask())]), ["step subagent", "step subagent"]);
 }
 
 #[test]
