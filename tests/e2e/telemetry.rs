@@ -14,13 +14,13 @@ const STANDARD: &str = "7d7048df-6dd0-4048-bb23-b716c1461f8f";
 const ENHANCED: &str = "3fdd7f28-937a-48c8-9a21-ba337db23bd1";
 
 /// A suggestion that a request brought, and what is told of it.
-struct Suggestion {
+pub(crate) struct Suggestion {
     request_id: String,
     id: String,
 }
 
 impl Suggestion {
-    fn of(ask: &Ask) -> Self {
+    pub(crate) fn of(ask: &Ask) -> Self {
         Self { request_id: ask.request_id().to_owned(), id: fresh_id() }
     }
 
@@ -40,11 +40,11 @@ impl Suggestion {
         )
     }
 
-    fn shown(&self) -> Value {
+    pub(crate) fn shown(&self) -> Value {
         self.told("ghostText.shown", &json!({}), 40, 3)
     }
 
-    fn accepted(&self, part: &str, characters: u64, lines: u64) -> Value {
+    pub(crate) fn accepted(&self, part: &str, characters: u64, lines: u64) -> Value {
         self.told("ghostText.accepted", &json!({"compType": part}), characters, lines)
     }
 }
