@@ -65,7 +65,7 @@ impl Endpoint {
     pub(super) fn of(head: &Head) -> Option<Self> {
         let (authority, path) = host_and_path(&head.url)?;
         if head.method == "GET" && head.status() == Some(101) {
-            return capture_websocket(authority, path).then_some(Self::ResponsesWebSocket);
+            return capture_websocket(path).then_some(Self::ResponsesWebSocket);
         }
         match capture(&Method::from_bytes(head.method.as_bytes()).ok()?, authority, path) {
             Some(Capture::Exchange(endpoint)) => Some(endpoint),
@@ -92,7 +92,7 @@ pub fn capture(method: &Method, host: &str, path: &str) -> Option<Capture> {
 /// Whether an upgrade to a WebSocket is worth a copy: each `response.create` message on it and its answer are an exchange
 /// ([`Endpoint::ResponsesWebSocket`]). Seen live: `@github/copilot` 1.0.102.
 #[must_use]
-pub fn capture_websocket(_host: &str, path: &str) -> bool {
+pub fn capture_websocket(path: &str) -> bool {
     without_query(path) == RESPONSES
 }
 
@@ -295,8 +295,8 @@ mod tests {
 
     #[test]
     fn an_upgrade_is_captured_where_it_leads_to_responses() {
-        assert!(capture_websocket(MODELS, "/responses?x"));
-        assert!(!capture_websocket(MODELS, "/responses/x") && !capture_websocket(MODELS, "/"));
+        assert!(capture_websocket("/responses?x"));
+        assert!(!capture_websocket("/responses/x") && !capture_websocket("/"));
         assert_eq!(get(MODELS, "/responses"), Some(Capture::Unknown));
     }
 

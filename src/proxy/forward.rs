@@ -95,17 +95,21 @@ fn purpose(
     if !sender.intercepted {
         return None;
     }
-    let path = parts.uri.path();
-    match copilot::capture(&parts.method, &sender.origin.host, path)? {
+    match copilot::capture(&parts.method, &sender.origin.host, parts.uri.path())? {
         copilot::Capture::Telemetry if !settings.capture.telemetry => None,
         copilot::Capture::Unknown => {
-            let shape = copilot::path_shape(path);
-            if context.metrics.unknown_requests.inc(&shape) {
-                tracing::info!(method = %parts.method, host = %sender.origin.host, path = shape, "a request that this version does not know passes unrecorded");
-            }
+            count_unknown(context, sender, parts);
             None
         }
         purpose => Some(purpose),
+    }
+}
+
+/// Counts a request that this version does not know by the shape of its path, and names the first of each.
+pub(crate) fn count_unknown(context: &Context, sender: &Sender<'_>, parts: &request::Parts) {
+    let shape = copilot::path_shape(parts.uri.path());
+    if context.metrics.unknown_requests.inc(&shape) {
+        tracing::info!(method = %parts.method, host = %sender.origin.host, path = shape, "a request that this version does not know passes unrecorded");
     }
 }
 

@@ -269,5 +269,7 @@ async fn an_unknown_request_to_a_models_host_is_counted_by_the_shape_of_its_path
         let ask = unknown(format!("/v9/inventions/{}", fresh_id()));
         ask.finish(&copilens.tunnel("alice", ask.host, Alpn::Http1).await).await;
     }
-    scrape_until(&copilens, "copilens_unknown_requests_total{path=\"/v9/inventions/*\"}", 3.0).await;
+    let socket = copilens.client("alice").websocket(crate::support::CHAT_HOST, "/v9/inventions/0123", &[]).await;
+    assert!(socket.is_err());
+    scrape_until(&copilens, "copilens_unknown_requests_total{path=\"/v9/inventions/*\"}", 4.0).await;
 }

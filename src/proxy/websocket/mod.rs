@@ -30,7 +30,7 @@ use super::admission::Guest;
 use super::answer::Refusal;
 use super::capture::response_head;
 use super::context::Context;
-use super::forward::{Sender, patience, recording, refusal_for};
+use super::forward::{Sender, count_unknown, patience, recording, refusal_for};
 use super::headers;
 use super::tunnel::splice;
 use crate::config::{Loaded, Settings};
@@ -74,7 +74,13 @@ fn head(
     sender: &Sender<'_>,
     parts: &request::Parts,
 ) -> Result<Option<Head>, Refusal> {
-    if !sender.intercepted || !copilot::capture_websocket(&sender.origin.host, parts.uri.path()) {
+    if !sender.intercepted {
+        return Ok(None);
+    }
+    if !copilot::capture_websocket(parts.uri.path()) {
+        if copilot::capture(&parts.method, &sender.origin.host, parts.uri.path()) == Some(Capture::Unknown) {
+            count_unknown(context, sender, parts);
+        }
         return Ok(None);
     }
     let purpose = Capture::Exchange(Endpoint::ResponsesWebSocket);
