@@ -288,6 +288,7 @@ fn onboarding(settings: &Settings, ca: CaCertificate, listen: SocketAddr) -> Onb
         public_address: settings.public_address.as_ref().map(Into::into),
         intercept_hosts: settings.intercept.hosts.iter().map(ToString::to_string).collect(),
         prompts_kept: settings.capture.content == Content::Full,
+        telemetry_read: settings.capture.telemetry,
         retention_days: settings.records.retention_days,
     }
 }

@@ -22,6 +22,7 @@ fn default_onboarding() -> Onboarding {
         public_address: None,
         intercept_hosts: vec!["*.githubcopilot.com".to_owned(), "api.github.com".to_owned()],
         prompts_kept: true,
+        telemetry_read: true,
         retention_days: 90,
     }
 }
@@ -160,9 +161,11 @@ async fn the_configured_address_goes_before_what_was_reached() {
 async fn a_swap_shows_at_the_next_request() {
     let onboarding = Arc::new(ArcSwap::from_pointee(default_onboarding()));
     let pages = onboarding_router(Arc::clone(&onboarding));
-    onboarding.store(Arc::new(Onboarding { prompts_kept: false, retention_days: 0, ..default_onboarding() }));
+    let less = Onboarding { prompts_kept: false, telemetry_read: false, retention_days: 0, ..default_onboarding() };
+    onboarding.store(Arc::new(less));
     let page = get_page(pages, "/").await;
     assert!(page.text().contains("The text of prompts and answers is not kept."));
+    assert!(page.text().contains("which GitHub account you use") && !page.text().contains("telemetry"));
     assert!(page.text().contains("until your administrator deletes them"));
 }
 
