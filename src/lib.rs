@@ -27,13 +27,17 @@
 //!    the vetted one that is dialled.
 //! 3. Each request goes upstream over our own connections, HTTP/1.1 or HTTP/2 as either side likes. Where
 //!    [`copilot::capture`] says that an exchange is worth it, a tap copies what passes. It decodes nothing and delays nothing
-//!    but the very end.
+//!    but the very end. On a WebSocket to a model each request with its answer is such an exchange.
 //! 4. At the end, the copy goes, without credentials, to the [`spool`]. Only then is the end released to the client, or after
 //!    `capture.commit_timeout_ms`. So an exchange that a client saw finish outlives `kill -9`.
 //! 5. The [`recorder`] takes it from there, on a thread of its own. [`copilot::understand`] reads bodies and headers,
 //!    [`copilot::classify`] says whether it was a person's turn, an agent's step or noise, and why. A turn or step
 //!    becomes a record file; all become a [`usage::UsageEvent`] in the [`store`]. Then the spool's entry is settled.
-//! 6. Day files and reports are projections of the store. They are written behind the work, and `rebuild` makes them anew from
+//! 6. What clients and GitHub tell beside that goes the same way, but as a [`copilot::observation::Notice`], made before the
+//!    spool: from telemetry what became of suggestions, from answers about the account whose it is. The bodies are kept
+//!    nowhere. The store joins the facts to their exchanges, whichever come first. A completion that was fetched ahead of need
+//!    waits until telemetry says that it was shown, and is a turn then.
+//! 7. Day files and reports are projections of the store. They are written behind the work, and `rebuild` makes them anew from
 //!    the record files.
 //!
 //! There is one direction and no way back. Everything after the spool can fall behind, crash or be rebuilt without a

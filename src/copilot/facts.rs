@@ -96,7 +96,7 @@ pub struct Facts {
     pub model: Option<String>,
     /// The date suffix, where there was one.
     pub model_version: Option<String>,
-    /// Whether the answer was streamed as server-sent events.
+    /// Whether the answer was streamed: as server-sent events, or as messages of a WebSocket.
     pub streamed: bool,
     /// Whether the answer has any text other than white space (next edits: than white space and markup).
     pub has_text: bool,

@@ -1,10 +1,21 @@
 //! What Copilot's traffic means. Pure functions: no I/O, no clock, no runtime.
 //!
 //! The proxy asks little on its hot path: [`capture`] and [`EndScanner`], and of a WebSocket's messages [`Conversation`] and
-//! [`ends_answer`]. The recorder asks the rest, once an exchange:
-//! [`understand`] turns its bytes into record content and [`Facts`], and [`classify`] says what the facts count as.
+//! [`ends_answer`]; of a request's token it asks the [`tracking_id`]. The recorder asks the rest, once an exchange:
+//! [`understand`] turns its bytes into record content and [`Facts`], and [`classify`] says what the facts count as. What is
+//! told beside exchanges is read by [`telemetry`] and [`account`].
 //!
-//! A further endpoint starts in `endpoint.rs`; how its answers are read goes beside `answer.rs`.
+//! | asked | read by |
+//! |---|---|
+//! | is it worth a copy, and where does the answer end? | `endpoint`; `end` (HTTP), `message` (WebSocket) |
+//! | what do the bodies say? | `understand`: `decode`, `content` (`sse`), then `prompt` and `answer`, one file an interface |
+//! | what is known of the exchange? | `facts`, from those and `dialogue`, `editor`, `feature`, `action`, `language`, `model`, `suggestion`, `edits`, `quota` |
+//! | what does it count as? | `classify` |
+//! | what became of suggestions, and whose account is it? | `telemetry`, `account`, in the words of [`observation`] |
+//! | what could not be read? | `problem`, [`unrecognised`] |
+//!
+//! A further endpoint starts in `endpoint.rs`; how its answers are read goes beside `answer.rs`. A further event of telemetry
+//! starts in `telemetry.rs`.
 
 mod account;
 mod action;

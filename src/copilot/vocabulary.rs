@@ -74,10 +74,10 @@ impl Outcome {
 /// Token counts of one exchange. `None` is unknown, which is not zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tokens {
-    /// Tokens of the prompt, cached ones included.
+    /// Tokens of the prompt, cached and cache-written ones included: so `/v1/messages`, which counts those apart, is added up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<u64>,
-    /// Tokens of the answer.
+    /// Tokens of the answer, reasoning included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<u64>,
     /// Those of `input` that came from the model's cache.

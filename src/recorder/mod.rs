@@ -1,4 +1,5 @@
-//! The recorder: takes exchanges from the spool and makes a record file and a usage event of each.
+//! The recorder: takes exchanges from the spool and makes a record file and a usage event of each; what clients tell beside
+//! them, in telemetry and about the account, goes to the store alone.
 //!
 //! It knows Copilot and no sockets, and runs on a thread of its own: it may fall behind, fail or be restarted without a
 //! developer noticing. Everything it does is idempotent by exchange id, because after a crash the spool hands out again
@@ -7,7 +8,9 @@
 //! ```text
 //! intake    exchange -> spool                      (called by the proxy; some are understood here)
 //! worker    spool -> booking -> settle             (a thread, with the faults that hold it up)
-//! booking   understand -> record file -> store; completions that nobody saw yet wait in `pending`
+//! booking   notices -> store; exchanges: understand -> record file -> store
+//! pending     completions that nobody saw yet; a notice that one was shown makes it a turn
+//! samples     what was not recognised -> logs/unrecognised
 //! days        store -> logs/metrics/copilot-usage_<day>.json
 //! rebuild   record files -> store -> day files     (by hand, and where the store is new)
 //! ```

@@ -56,7 +56,7 @@ pub struct UsageEvent {
     pub interaction_id: Option<String>,
     /// Host that was asked.
     pub host: String,
-    /// Whether the answer was streamed as server-sent events.
+    /// Whether the answer was streamed: as server-sent events, or as messages of a WebSocket.
     pub streamed: bool,
     /// Token counts.
     pub tokens: Tokens,
