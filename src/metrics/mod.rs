@@ -92,7 +92,7 @@ impl Metrics {
             unrecognised: Bounded::register(
                 to,
                 "unrecognised",
-                "Places in captured traffic that are not as this version knows them (samples in logs/unrecognised)",
+                "What in captured traffic is not as this version knows it, by place (a sample of each is in logs/unrecognised)",
                 "place",
             ),
             panics: Counter::default(),
