@@ -175,19 +175,24 @@ pub struct Account {
     pub quotas: Vec<Quota>,
 }
 
-/// How much of an allowance is left.
+/// How much of an allowance is left. Written out, what is unknown is left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Quota {
     /// GitHub's name: `chat`, `completions`, `premium_interactions`, `premium_models`.
     pub name: String,
     /// The whole allowance; -1 is unlimited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entitlement: Option<f64>,
     /// Of it, per cent left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent_remaining: Option<f64>,
     /// Units beyond the allowance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overage: Option<f64>,
     /// Whether more may be used than the allowance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overage_permitted: Option<bool>,
     /// When it begins anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resets_at: Option<String>,
 }

@@ -31,8 +31,9 @@ fn is_zero<T: Default + PartialEq>(counts: &T) -> bool {
     *counts == T::default()
 }
 
-/// What became of suggestions of one kind.
+/// What became of suggestions of one kind. Written out as [`Fates::told`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(into = "ToldFates")]
 pub struct Fates {
     /// Displayed.
     pub shown: u64,
@@ -54,6 +55,48 @@ pub struct Fates {
     pub kept: u64,
     /// Accepted ones of which the client told that they were no longer.
     pub lost: u64,
+}
+
+/// [`Fates`] without what clients did not tell: of next edits they tell no sizes, nor whether they stayed in the code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ToldFates {
+    shown: u64,
+    accepted: u64,
+    accepted_partially: u64,
+    rejected: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lines_shown: Option<u64>,
+    /// Unknown where something was accepted and nothing told of its lines, for it has one at least.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lines_accepted: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    characters_shown: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    characters_accepted: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost: Option<u64>,
+}
+
+impl From<Fates> for ToldFates {
+    fn from(fates: Fates) -> Self {
+        // Of what there is, a size is never 0; of nothing it is.
+        let told = |size: u64, of: u64| (size > 0 || of == 0).then_some(size);
+        let looks = |count: u64| told(fates.kept + fates.lost, fates.accepted).map(|_| count);
+        Self {
+            shown: fates.shown,
+            accepted: fates.accepted,
+            accepted_partially: fates.accepted_partially,
+            rejected: fates.rejected,
+            lines_shown: told(fates.lines_shown, fates.shown),
+            lines_accepted: told(fates.lines_accepted, fates.accepted),
+            characters_shown: told(fates.characters_shown, fates.shown),
+            characters_accepted: told(fates.characters_accepted, fates.accepted),
+            kept: looks(fates.kept),
+            lost: looks(fates.lost),
+        }
+    }
 }
 
 /// Counts of [`ChatActionKind`], and the lines of the first three.
@@ -129,6 +172,12 @@ fn add<'a>(counts: impl Iterator<Item = &'a mut u64>, more: impl Iterator<Item =
 }
 
 impl Fates {
+    /// Without what is not known.
+    #[must_use]
+    pub fn told(self) -> ToldFates {
+        self.into()
+    }
+
     /// Adds the counts of others.
     pub fn add(&mut self, more: &Self) {
         add(self.counters(), { *more }.counters());
@@ -176,5 +225,23 @@ impl Sessions {
     fn counters(&mut self) -> impl Iterator<Item = &mut u64> {
         let Self { count, lines_added, lines_removed, files_modified } = self;
         [count, lines_added, lines_removed, files_modified].into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_size_that_nobody_told_is_no_zero() {
+        let next_edits = Fates { shown: 2, accepted: 1, rejected: 1, ..Fates::default() };
+        let told = json!({"shown": 2, "accepted": 1, "accepted_partially": 0, "rejected": 1});
+        assert_eq!(serde_json::to_value(next_edits).unwrap(), told);
+        let told = Fates { shown: 1, lines_shown: 3, characters_shown: 40, ..Fates::default() }.told();
+        assert_eq!((told.lines_shown, told.lines_accepted, told.characters_accepted), (Some(3), Some(0), Some(0)));
+        let kept = Fates { accepted: 2, kept: 1, ..Fates::default() }.told();
+        assert_eq!((kept.kept, kept.lost), (Some(1), Some(0)));
     }
 }

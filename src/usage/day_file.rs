@@ -72,7 +72,7 @@ impl<'a> From<&'a UserUsage> for UserEntry<'a> {
             shown: suggestions.map(|fates| fates.shown),
             accepted: suggestions.map(|fates| fates.accepted),
             lines_suggested: usage.lines_suggested,
-            lines_accepted: suggestions.map(|fates| fates.lines_accepted),
+            lines_accepted: suggestions.and_then(|fates| fates.told().lines_accepted),
             acceptance: usage.acceptance.as_ref().and_then(told),
         }
     }
@@ -351,21 +351,14 @@ mod tests {
                             "accepted": 2,
                             "accepted_partially": 1,
                             "rejected": 0,
-                            "lines_shown": 0,
-                            "lines_accepted": 5,
-                            "characters_shown": 0,
-                            "characters_accepted": 0,
-                            "kept": 0,
-                            "lost": 0
+                            "lines_accepted": 5
                         },
                         "next_edits": {
                             "shown": 1,
                             "accepted": 0,
                             "accepted_partially": 0,
                             "rejected": 1,
-                            "lines_shown": 0,
                             "lines_accepted": 0,
-                            "characters_shown": 0,
                             "characters_accepted": 0,
                             "kept": 0,
                             "lost": 0

@@ -7,6 +7,6 @@ mod event;
 #[cfg(test)]
 pub(crate) mod sample;
 
-pub use acceptance::{Acceptance, ChatActions, Fates, Sessions};
+pub use acceptance::{Acceptance, ChatActions, Fates, Sessions, ToldFates};
 pub use day::{DayUsage, EventGroup, UNKNOWN, UserUsage, add_edits, add_known, add_tokens};
 pub use event::UsageEvent;

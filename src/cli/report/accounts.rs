@@ -35,23 +35,6 @@ pub(super) struct UsedAccount {
     last_day: NaiveDate,
 }
 
-/// How much of an allowance is left, as last seen.
-#[derive(Serialize)]
-pub(super) struct Allowance {
-    name: String,
-    /// -1 is unlimited.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    entitlement: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    percent_remaining: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    overage: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    overage_permitted: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    resets_at: Option<String>,
-}
-
 /// Before an account's key, where it stands for a login that is not known.
 pub(super) const KEY_PREFIX: &str = "key:";
 
@@ -82,7 +65,7 @@ impl Used {
             let accounts = self.accounts.iter().filter(|used| used.user == user);
             line.accounts = accounts.map(UsedAccount::of).collect();
             let quotas = self.quotas.iter().filter(|(whose, _)| whose == user);
-            line.quotas = quotas.map(|(_, quota)| Allowance::of(quota)).collect();
+            line.quotas = quotas.map(|(_, quota)| quota.clone()).collect();
         }
     }
 
@@ -143,12 +126,5 @@ impl UsedAccount {
             first_day: used.first_day,
             last_day: used.last_day,
         }
-    }
-}
-
-impl Allowance {
-    fn of(quota: &Quota) -> Self {
-        let Quota { name, entitlement, percent_remaining, overage, overage_permitted, resets_at } = quota.clone();
-        Self { name, entitlement, percent_remaining, overage, overage_permitted, resets_at }
     }
 }

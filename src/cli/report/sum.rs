@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::accounts::{Allowance, UsedAccount};
+use super::accounts::UsedAccount;
+use crate::copilot::observation::Quota;
 use crate::copilot::vocabulary::{Edits, Tokens};
 use crate::usage::{Acceptance, Fates, UserUsage, add_edits, add_known, add_tokens};
 
@@ -46,7 +47,7 @@ pub(super) struct Line {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) accounts: Vec<UsedAccount>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) quotas: Vec<Allowance>,
+    pub(super) quotas: Vec<Quota>,
 }
 
 /// What a user, or all of them, did on all days of the report.
@@ -102,7 +103,7 @@ impl Sum {
             top_editor: top(self.editors),
             top_language: top(self.languages),
             lines_suggested: self.lines_suggested,
-            lines_accepted: suggestions.map(|fates| fates.lines_accepted),
+            lines_accepted: suggestions.and_then(|fates| fates.told().lines_accepted),
             acceptance: self.acceptance,
             accounts: Vec::new(),
             quotas: Vec::new(),
