@@ -92,6 +92,11 @@ impl Ask {
             .json(body)
     }
 
+    /// The same request to another host and path.
+    pub(crate) fn at(self, host: &'static str, path: &str) -> Self {
+        Self { host, path: path.to_owned(), ..self }
+    }
+
     pub(crate) fn in_jetbrains(self) -> Self {
         self.with("editor-version", "JetBrains-PC/243.22562.220")
             .with("editor-plugin-version", "copilot-intellij/1.5.30")

@@ -20,6 +20,7 @@ mod clock;
 mod commands;
 mod crash;
 mod destinations;
+mod endpoints;
 mod held_up;
 mod kills;
 mod lifecycle;
