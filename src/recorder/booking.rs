@@ -55,6 +55,7 @@ impl Booking {
     /// Books a batch. Notices go first, so that exchanges of the same batch know whether they were shown.
     pub(super) fn book(&mut self, batch: &[Entry]) -> Result<(), Fault> {
         let capture = self.live.current().settings.capture.clone();
+        self.samples.begin();
         self.take_notice(batch, &capture)?;
         let mut past = Past::default();
         let mut events = Vec::with_capacity(batch.len());
@@ -70,6 +71,7 @@ impl Booking {
         self.count(&events, &inserted.new);
         self.days.add(&events, &inserted.new)?;
         self.days.look_again(inserted.rebooked)?;
+        self.samples.count();
         events.iter().for_each(log);
         Ok(())
     }
@@ -96,6 +98,9 @@ impl Booking {
     fn show(&mut self, user: &str, request_id: &str, capture: &Capture) -> Result<(), Fault> {
         let Some(Waiting { client, mut record }) = self.pending.find(user, request_id)? else { return Ok(()) };
         (record.class, record.reason) = (Class::Turn, None);
+        if capture.content == Content::Metadata {
+            record.forget_content();
+        }
         match capture.noise {
             // It is there already, as noise.
             Noise::Record => self.files.write_over(&record, client)?,
@@ -105,6 +110,8 @@ impl Booking {
         let changed = self.store.replace(std::slice::from_ref(&event))?;
         self.count(std::slice::from_ref(&event), &changed);
         self.days.add(std::slice::from_ref(&event), &changed)?;
+        // A store made anew meanwhile had what was told of it on the day of the telemetry.
+        self.days.look_again([event.day()])?;
         Ok(self.pending.remove(user, request_id)?)
     }
 
@@ -120,7 +127,7 @@ impl Booking {
         self.samples.keep(&facts.unrecognised)?;
         let verdict = copilot::classify(facts, self.history(head, facts, past)?);
         past.add(head, facts, &verdict);
-        let awaited = facts.request_id.clone().filter(|_| verdict.awaits_display);
+        let awaited = facts.request_id.clone().filter(|_| verdict.awaits_display && capture.telemetry);
         let understanding = match capture.content {
             Content::Full => understanding,
             // Exchanges may still wait in the spool from before the setting was changed.
@@ -232,3 +239,6 @@ fn log(event: &UsageEvent) {
         "exchange"
     );
 }
+
+#[cfg(test)]
+mod tests;

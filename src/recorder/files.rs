@@ -197,7 +197,7 @@ fn create_folder(path: &Path) -> Result<(), FileError> {
 }
 
 /// Nothing in the log folder is written through a link: what copilens may do, whoever plants one may not.
-fn refuse_links<const N: usize>(folders: [&PathBuf; N]) -> Result<(), FileError> {
+pub(super) fn refuse_links<const N: usize>(folders: [&PathBuf; N]) -> Result<(), FileError> {
     folders.into_iter().try_for_each(|folder| secret_file::refuse_link(folder).map_err(failed(folder)))
 }
 

@@ -11,7 +11,7 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::files::{FileError, RecordFiles};
+use super::files::{FileError, RecordFiles, refuse_links};
 use super::record::Record;
 use crate::identity::UserName;
 
@@ -75,6 +75,8 @@ impl Pending {
         let user: UserName = user.parse()?;
         let name = HEXLOWER.encode(Sha256::digest(request_id).as_ref());
         let name = name.get(..32).unwrap_or(&name);
-        Ok(self.files.pending_dir().join(user.as_str()).join(format!("{name}.json")))
+        let of_user = self.files.pending_dir().join(user.as_str());
+        refuse_links([&self.files.pending_dir(), &of_user])?;
+        Ok(of_user.join(format!("{name}.json")))
     }
 }

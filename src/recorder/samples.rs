@@ -17,17 +17,31 @@ pub(super) struct Samples {
     files: RecordFiles,
     metrics: Arc<Metrics>,
     known: HashSet<String>,
+    /// Places met in the batch under way, which may be done again.
+    met: Vec<String>,
 }
 
 impl Samples {
     pub(super) fn new(files: RecordFiles, metrics: Arc<Metrics>) -> Self {
-        Self { files, metrics, known: HashSet::new() }
+        Self { files, metrics, known: HashSet::new(), met: Vec::new() }
     }
 
-    /// Counts these, and writes those that are the first of their place.
+    /// A batch begins, perhaps once more.
+    pub(super) fn begin(&mut self) {
+        self.met.clear();
+    }
+
+    /// The batch is done: what was met in it counts.
+    pub(super) fn count(&mut self) {
+        for place in self.met.drain(..) {
+            self.metrics.unrecognised.inc(&place);
+        }
+    }
+
+    /// Writes those that are the first of their place.
     pub(super) fn keep(&mut self, found: &[Unrecognised]) -> Result<(), FileError> {
         for Unrecognised { place, sample } in found {
-            self.metrics.unrecognised.inc(place);
+            self.met.push(place.clone());
             if self.known.len() < MOST && !self.known.contains(place) {
                 self.files.write_sample(place, sample)?;
                 self.known.insert(place.clone());

@@ -14,7 +14,7 @@ use crate::support::{CHAT_HOST, Site, Upstream, wait_until};
 
 /// So large that it takes the disk longer than the client to have it.
 fn long_prompt() -> String {
-    format!("canary-{} {}", fresh_id(), "x".repeat(12 << 20))
+    format!("canary-{} {}", fresh_id(), "x".repeat(4 << 20))
 }
 
 #[tokio::test(flavor = "multi_thread")]

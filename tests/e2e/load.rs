@@ -63,6 +63,12 @@ impl Seen {
         self.unanswered.lock().unwrap().clone()
     }
 
+    /// An answer with this in its prompt was seen to finish.
+    pub(crate) fn saw(&self, canary: &str) {
+        self.finished.lock().unwrap().push(canary.to_owned());
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn got_no_answer(&self, to: &str, error: &ClientError) {
         self.unanswered.lock().unwrap().push(format!("{to}: {error:?}"));
     }
@@ -138,13 +144,12 @@ async fn ask_over(client: ProxyClient, make: fn() -> Ask, alpn: Alpn, stop: Arc<
             seen.cut.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        seen.finished.lock().unwrap().push(canary);
-        seen.count.fetch_add(1, Ordering::Relaxed);
+        seen.saw(&canary);
     }
 }
 
 /// False where the answer breaks off.
-async fn read_to_the_end(reply: &mut Reply) -> bool {
+pub(crate) async fn read_to_the_end(reply: &mut Reply) -> bool {
     let plain = reply.header("content-encoding").is_none();
     let mut body = Vec::new();
     loop {

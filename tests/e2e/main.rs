@@ -34,6 +34,7 @@ mod onboarding;
 mod recording;
 mod reload;
 mod secrets;
+mod shown;
 mod shutdown;
 mod telemetry;
 mod transparency;
