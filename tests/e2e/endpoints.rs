@@ -10,7 +10,8 @@ use copilens::store::{SqliteStore, UsageStore};
 use serde_json::{Value, json};
 
 use crate::asking::Ask;
-use crate::support::{CHAT_HOST, COMPLETIONS_HOST, Copilens, Site, Upstream, files_in};
+use crate::support::{CHAT_HOST, COMPLETIONS_HOST, Copilens, Site, Upstream, files_in, wait_until};
+use crate::telemetry::Suggestion;
 
 async fn send(copilens: &Copilens, ask: &Ask) -> String {
     let (status, body) = ask.finish(&copilens.tunnel("alice", ask.host, Alpn::Http1).await).await;
@@ -62,6 +63,35 @@ async fn each_is_recorded_as_what_it_is() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_of_ghe_com_is_understood_where_its_hosts_are_intercepted() {
+    let upstream = Upstream::start().await;
+    let copilens = Site::new(&upstream).set("intercept.hosts", "[\"*.octo.ghe.com\"]").start();
+    let ghost = Ask::completion().at("copilot-proxy.octo.ghe.com", "/v1/engines/gpt-41-copilot/completions");
+    let edit = Ask::next_edit().at("copilot-proxy.octo.ghe.com", "/chat/completions");
+    let telemetry = Ask::telemetry(&[Suggestion::of(&ghost).shown()]);
+    let asked = [
+        ghost,
+        edit,
+        Ask::chat().at("copilot-api.octo.ghe.com", "/chat/completions"),
+        telemetry.at("copilot-telemetry-service.octo.ghe.com", "/telemetry"),
+        Ask::account("/copilot_internal/user").at("api.octo.ghe.com", "/copilot_internal/user"),
+    ];
+    for ask in &asked {
+        send(&copilens, ask).await;
+    }
+    let day = copilens.wait_for_day(|day| {
+        let alice = &day["usage"]["alice"];
+        alice["completions_count"] == 2 && alice["chat_turns"] == 1 && alice["shown"] == 1
+    });
+    assert_eq!(day["usage"]["alice"]["actions"], json!({"chat-panel": 1, "completions": 1, "nes": 1}));
+    wait_until("the account", || {
+        let report: Value = serde_json::from_str(&copilens.site.stdout(&["report", "--json"])).unwrap();
+        let accounts = report["users"][0]["accounts"].as_array()?.clone();
+        accounts.iter().any(|account| account["login"].is_string()).then_some(())
+    });
+}
+
 /// Tokens and price that the service told in a streamed answer.
 fn told(body: &str) -> (Tokens, u64) {
     let data = body.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|data| *data != "[DONE]");
@@ -104,7 +134,7 @@ async fn what_it_amounts_to_is_the_same_wherever_it_is_told() {
         assert!(cached.0 > 0 && tokens.input.unwrap() > cached.0 + cached.1, "{path}: {tokens:?}");
         let records = || copilens.records("alice", "chat").into_iter();
         let is_its = |record: &Value| record["request"]["headers"]["x-request-id"] == ask.request_id();
-        let record = crate::support::wait_until("the record", || records().find(is_its));
+        let record = wait_until("the record", || records().find(is_its));
         assert_eq!(record["tokens"], serde_json::to_value(tokens).unwrap(), "{path}");
         assert_eq!((&record["nano_aiu"], &record["language"]), (&price.into(), &"python".into()), "{path}");
         assert_eq!(record["edits"], json!({"files": 1, "lines_added": 2, "lines_removed": 0}), "{path}");

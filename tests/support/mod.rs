@@ -35,8 +35,17 @@ pub const CHAT_HOST: &str = "api.enterprise.githubcopilot.com";
 pub const COMPLETIONS_HOST: &str = "proxy.enterprise.githubcopilot.com";
 pub const TELEMETRY_HOST: &str = "copilot-telemetry.githubusercontent.com";
 pub const ACCOUNT_HOST: &str = "api.github.com";
-pub const HOSTS: [&str; 5] =
-    [CHAT_HOST, COMPLETIONS_HOST, TELEMETRY_HOST, ACCOUNT_HOST, "copilot-proxy.githubusercontent.com"];
+pub const HOSTS: [&str; 9] = [
+    CHAT_HOST,
+    COMPLETIONS_HOST,
+    TELEMETRY_HOST,
+    ACCOUNT_HOST,
+    "copilot-proxy.githubusercontent.com",
+    "copilot-api.octo.ghe.com",
+    "copilot-proxy.octo.ghe.com",
+    "copilot-telemetry-service.octo.ghe.com",
+    "api.octo.ghe.com",
+];
 
 /// A bound for waiting, never a measure: an event that does not come within it will not come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
