@@ -116,7 +116,7 @@ impl Report {
         }
         let mut users: Vec<_> = users.into_iter().map(|(name, sum)| sum.line(Some(name))).collect();
         users.sort_by_key(|line| Reverse(line.completions + line.chat_turns));
-        let users_with_telemetry = users.iter().filter(|line| line.acceptance.is_some()).count();
+        let users_with_telemetry = users.iter().filter(|line| line.shown.is_some()).count();
         let used = Used::of(store, from, to)?;
         used.add_to(&mut users);
         Ok(Self {

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Notice {
-    /// A client's telemetry. That there is any tells that the client reports at all, even where it told nothing of use.
+    /// An editor's telemetry. That there is any tells that the editor reports at all, even where it told nothing of use.
     Telemetry(Vec<Observation>),
+    /// The CLI's: it tells of sessions, and nothing of whether an editor of the same user reports.
+    CliTelemetry(Vec<Observation>),
     /// GitHub's answer about the account.
     Account(Account),
 }

@@ -32,6 +32,8 @@ const ENHANCED: &str = "3fdd7f28-937a-48c8-9a21-ba337db23bd1";
 pub struct Reported {
     /// In the order of the events.
     pub observations: Vec<Observation>,
+    /// Whether any event is an editor's rather than the CLI's.
+    pub from_editor: bool,
     /// At most one of each place, however often it was met in this body.
     pub unrecognised: Vec<Unrecognised>,
 }
@@ -91,6 +93,7 @@ impl Reader {
             }
             return;
         };
+        self.reported.from_editor |= !event.is_cli;
         let told = observations(&event);
         let is_ours = [STANDARD, MICROSOFT].iter().any(|ours| key.eq_ignore_ascii_case(ours));
         match told {

@@ -33,7 +33,8 @@ pub(super) fn told(exchange: &Exchange, purpose: Capture, seed: &Seed, decode_li
         _ => {
             let body = copilot::decode(&exchange.request_body, &exchange.head.request_coding(), decode_limit);
             let reported = copilot::telemetry(&body.bytes);
-            Told { notice: Notice::Telemetry(reported.observations), unrecognised: reported.unrecognised }
+            let notice = if reported.from_editor { Notice::Telemetry } else { Notice::CliTelemetry };
+            Told { notice: notice(reported.observations), unrecognised: reported.unrecognised }
         }
     };
     guarded(exchange, read)

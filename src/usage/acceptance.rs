@@ -25,6 +25,9 @@ pub struct Acceptance {
     /// CLI sessions that ended.
     #[serde(rename = "cli_sessions", skip_serializing_if = "is_zero")]
     pub sessions: Sessions,
+    /// Whether only the CLI sent telemetry, which tells nothing of suggestions.
+    #[serde(skip)]
+    pub is_of_cli_alone: bool,
 }
 
 fn is_zero<T: Default + PartialEq>(counts: &T) -> bool {
@@ -138,17 +141,26 @@ impl Acceptance {
         }
     }
 
-    /// Ghost text and next edits together.
+    /// Ghost text and next edits together; `None` where no editor told.
     #[must_use]
-    pub fn suggestions(&self) -> Fates {
+    pub fn suggestions(&self) -> Option<Fates> {
         let mut both = self.completions;
         both.add(&self.next_edits);
-        both
+        (!self.is_of_cli_alone).then_some(both)
+    }
+
+    /// Adds to a sum that nothing may have been added to yet.
+    pub fn add_to(&self, sum: &mut Option<Self>) {
+        match sum {
+            Some(sum) => sum.add(self),
+            None => *sum = Some(self.clone()),
+        }
     }
 
     /// Adds the counts of another part of the day, or of another day or user.
     pub fn add(&mut self, more: &Self) {
         add(self.counters(), more.clone().counters());
+        self.is_of_cli_alone &= more.is_of_cli_alone;
     }
 
     /// Takes back what [`Acceptance::add`] added.
@@ -160,7 +172,7 @@ impl Acceptance {
 
     /// Every count, always in the same order: that of the fields.
     pub fn counters(&mut self) -> impl Iterator<Item = &mut u64> {
-        let Self { completions, next_edits, chat, sessions } = self;
+        let Self { completions, next_edits, chat, sessions, is_of_cli_alone: _ } = self;
         completions.counters().chain(next_edits.counters()).chain(chat.counters()).chain(sessions.counters())
     }
 }

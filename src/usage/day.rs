@@ -224,7 +224,7 @@ impl UserUsage {
         self.interaction_ids.extend(other.interaction_ids.iter().cloned());
         self.turns_without_interaction += other.turns_without_interaction;
         if let Some(acceptance) = &other.acceptance {
-            self.acceptance.get_or_insert_default().add(acceptance);
+            acceptance.add_to(&mut self.acceptance);
         }
     }
 }

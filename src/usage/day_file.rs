@@ -56,7 +56,7 @@ fn told<T: Default + PartialEq>(counts: &T) -> Option<&T> {
 
 impl<'a> From<&'a UserUsage> for UserEntry<'a> {
     fn from(usage: &'a UserUsage) -> Self {
-        let suggestions = usage.acceptance.as_ref().map(Acceptance::suggestions);
+        let suggestions = usage.acceptance.as_ref().and_then(Acceptance::suggestions);
         Self {
             chat_turns: usage.chat_turns(),
             completions_count: usage.completions_count(),
@@ -104,7 +104,7 @@ mod tests {
     use serde_json::Value;
 
     use super::super::sample::{chat, completion, noise, noon, step};
-    use super::super::{ChatActions, Fates, Sessions, UsageEvent};
+    use super::super::{ChatActions, Fates, UsageEvent};
     use super::*;
 
     /// A day as the legacy add-on would have written it for [`legacy_like_day`].
@@ -294,7 +294,7 @@ mod tests {
             completions: Fates { shown: 3, accepted: 2, accepted_partially: 1, lines_accepted: 5, ..Fates::default() },
             next_edits: Fates { shown: 1, rejected: 1, ..Fates::default() },
             chat: ChatActions { copied: 1, lines: 7, ..ChatActions::default() },
-            sessions: Sessions::default(),
+            ..Acceptance::default()
         };
         // Mary's clients sent telemetry, but nothing that counts, and she asked nothing.
         let users = [("ada", acceptance), ("mary", Acceptance::default())];

@@ -65,6 +65,7 @@ fn assert_counted(stage: &Stage, turns: usize, calls: &[SeenRequest]) {
     assert_eq!(usage["features"], json!({"copilot_cli": turns}), "{usage}");
     let session = &usage["acceptance"]["cli_sessions"];
     assert_eq!(session["count"], 1, "{usage}");
+    assert_eq!(usage.get("shown"), None, "the CLI tells nothing of suggestions: {usage}");
     assert_eq!((&usage["edits"]["files"], &usage["edits"]["lines_added"]), (&json!(1), &json!(2)), "{usage}");
 }
 

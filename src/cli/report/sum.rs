@@ -75,7 +75,7 @@ impl Sum {
         add_known(&mut self.nano_aiu, usage.nano_aiu);
         add_edits(&mut self.edits, usage.edits);
         if let Some(acceptance) = &usage.acceptance {
-            self.acceptance.get_or_insert_default().add(acceptance);
+            acceptance.add_to(&mut self.acceptance);
         }
         add_counts(&mut self.models, &usage.models);
         add_counts(&mut self.editors, &usage.chat);
@@ -87,7 +87,7 @@ impl Sum {
     }
 
     pub(super) fn line(self, user: Option<String>) -> Line {
-        let suggestions = self.acceptance.as_ref().map(Acceptance::suggestions);
+        let suggestions = self.acceptance.as_ref().and_then(Acceptance::suggestions);
         Line {
             user,
             completions: self.completions,

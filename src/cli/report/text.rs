@@ -93,7 +93,7 @@ impl Report {
     fn has(&self, column: &str) -> bool {
         match column {
             AI_CREDITS => self.total.nano_aiu.is_some(),
-            "Shown" | "Accepted" | "Rate" | LINES_ACCEPTED => self.total.acceptance.is_some(),
+            "Shown" | "Accepted" | "Rate" | LINES_ACCEPTED => self.total.shown.is_some(),
             _ => true,
         }
     }

@@ -21,6 +21,8 @@ const SESSIONS: [&str; 3] = ["client_sessionid", "common.sessionid", "common_vsc
 pub(super) struct Event<'a> {
     /// Its name after the last `/`, for each client and each copy puts something else in front.
     pub(super) name: &'a str,
+    /// Whether the Copilot CLI sent it (1.0.102, seen live).
+    pub(super) is_cli: bool,
     time: &'a str,
     session: Option<&'a Value>,
     data: &'a Value,
@@ -33,6 +35,7 @@ impl<'a> Event<'a> {
         let name = data.get("name")?.as_str()?;
         Some(Self {
             name: name.rsplit('/').next().unwrap_or(name),
+            is_cli: name.starts_with("copilot-cli/"),
             time: envelope.get("time").and_then(Value::as_str).unwrap_or_default(),
             session: envelope.get("tags").and_then(|tags| tags.get("ai.session.id")),
             data,

@@ -123,9 +123,15 @@ fn the_three_ways_to_send_tell_the_same() {
     let expected = read(&envelopes);
     assert_eq!(telemetry(&lines(&envelopes)).observations, expected);
     let windows = String::from_utf8(lines(&envelopes)).unwrap().replace('\n', "\r\n\r\n");
-    assert_eq!(telemetry(windows.as_bytes()), Reported { observations: expected.clone(), unrecognised: vec![] });
+    assert_eq!(
+        telemetry(windows.as_bytes()),
+        Reported { observations: expected.clone(), from_editor: true, unrecognised: vec![] }
+    );
     let alone = serde_json::to_vec_pretty(&envelopes[1]).unwrap();
-    assert_eq!(telemetry(&alone), Reported { observations: expected[1..].to_vec(), unrecognised: vec![] });
+    assert_eq!(
+        telemetry(&alone),
+        Reported { observations: expected[1..].to_vec(), from_editor: true, unrecognised: vec![] }
+    );
     assert_eq!((telemetry(b""), telemetry(b" \n"), telemetry(b"[]")), Default::default());
 }
 
@@ -311,6 +317,14 @@ fn the_end_of_a_session_tells_what_it_came_to() {
     tagged["tags"]["ai.session.id"] = json!("s-2");
     expected.session_id = "s-2".into();
     assert_eq!(*session(&read(&[tagged])), expected);
+}
+
+#[test]
+fn what_only_the_command_line_told_says_nothing_of_editors() {
+    let session = shutdown(json!({}));
+    let body = |events: &[&Value]| serde_json::to_vec(events).unwrap();
+    assert!(!telemetry(&body(&[&session])).from_editor);
+    assert!(telemetry(&body(&[&session, &ghost_text("shown", json!({}), json!({}))])).from_editor);
 }
 
 #[test]

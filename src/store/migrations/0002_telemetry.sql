@@ -72,7 +72,7 @@ CREATE TABLE cli_session (
 CREATE TABLE acceptance (
     day                            TEXT    NOT NULL,
     user                           TEXT    NOT NULL,
-    telemetry                      INTEGER NOT NULL, -- whether any came on this day
+    telemetry                      INTEGER NOT NULL, -- whether any editor's came on this day
     facts                          INTEGER NOT NULL, -- rows of the three tables that are booked here
     completions_shown              INTEGER NOT NULL,
     completions_accepted           INTEGER NOT NULL,

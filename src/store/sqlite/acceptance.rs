@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter
 
 use super::row::Columns;
 use crate::store::fact::Fact;
-use crate::usage::Acceptance;
+use crate::usage::{Acceptance, Sessions};
 
 /// The order of the counts is that of [`Acceptance::counters`].
 const OF_USER: &str = "SELECT * FROM acceptance WHERE day = ?1 AND user = ?2";
@@ -28,6 +28,12 @@ struct Sums {
 }
 
 impl Sums {
+    /// The counts, and whether only the CLI told.
+    fn known(self) -> Acceptance {
+        let counts = Acceptance { sessions: Sessions::default(), ..self.counts.clone() };
+        Acceptance { is_of_cli_alone: !self.telemetry && counts == Acceptance::default(), ..self.counts }
+    }
+
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -98,7 +104,7 @@ impl Changes {
             if after == before {
                 continue;
             }
-            if after.counts != before.counts || after.is_empty() || before.is_empty() {
+            if after.is_empty() || before.is_empty() || after.clone().known() != before.known() {
                 days.insert(day);
             }
             if after.is_empty() {
@@ -132,5 +138,5 @@ fn of_user(connection: &Connection, day: NaiveDate, user: &str) -> rusqlite::Res
 pub(super) fn of_day(connection: &Connection, day: NaiveDate) -> rusqlite::Result<BTreeMap<String, Acceptance>> {
     let mut statement = connection.prepare_cached(OF_DAY)?;
     let users = statement.query_map([day.to_string()], Sums::read)?;
-    users.map(|row| row.map(|(user, sums)| (user, sums.counts))).collect()
+    users.map(|row| row.map(|(user, sums)| (user, sums.known()))).collect()
 }

@@ -309,11 +309,13 @@ fn put(transaction: &Transaction<'_>, events: &mut dyn Iterator<Item = UsageEven
 
 fn take(transaction: &Transaction<'_>, changes: &mut Changes, noticed: &Noticed) -> rusqlite::Result<()> {
     let (user, day) = (&*noticed.user, noticed.at.date_naive());
-    match &noticed.notice {
+    let observations = match &noticed.notice {
         Notice::Telemetry(observations) => {
             changes.telemetry_came(user, day);
-            observations.iter().try_for_each(|observation| facts::take(transaction, changes, user, day, observation))
+            observations
         }
-        Notice::Account(account) => accounts::take(transaction, user, noticed.at, noticed.id, account),
-    }
+        Notice::CliTelemetry(observations) => observations,
+        Notice::Account(account) => return accounts::take(transaction, user, noticed.at, noticed.id, account),
+    };
+    observations.iter().try_for_each(|observation| facts::take(transaction, changes, user, day, observation))
 }

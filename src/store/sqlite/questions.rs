@@ -28,14 +28,14 @@ const HAD_TURN: &str = "
 const WAS_SHOWN: &str =
     "SELECT EXISTS (SELECT 1 FROM suggestion WHERE user = ?1 AND request = ?2 AND (shown OR accepted))";
 
-/// Goes back through the newest exchanges of a user's day until one tells the editor.
+/// Goes back through the newest exchanges of a user's day until one tells the editor. The CLI is none, and asks for no suggestions.
 const LAST_EDITOR: &str = "
     SELECT editor, plugin, machine_id FROM (
-        SELECT editor, plugin, machine_id FROM usage_event
+        SELECT ide, editor, plugin, machine_id FROM usage_event
         WHERE user = ?1 AND day = ?2 AND (ended_us, id) < (?3, ?4)
         ORDER BY id DESC LIMIT 1000
     )
-    WHERE editor IS NOT NULL LIMIT 1";
+    WHERE ide IS NOT NULL LIMIT 1";
 
 const GROUPS_OF_DAY: &str = "
     SELECT user, class, kind, editor, language, model, feature, action, COUNT(*),

@@ -248,3 +248,26 @@ fn a_clients_lies_about_its_counts_do_not_stop_the_store() {
     store.take_notice(&[told(1, "ada", vec![lie(1), lie(2), long])]).unwrap();
     assert_eq!(completions(&store, next_day(), "ada").lines_shown, 3 << 32);
 }
+
+#[test]
+fn what_the_command_line_tells_does_not_make_suggestions_known() {
+    let store = store_with(&[]);
+    let session = Observation::Session(SessionTotals {
+        session_id: "one".to_owned(),
+        lines_added: Some(12),
+        lines_removed: None,
+        files_modified: None,
+        premium_requests: None,
+        nano_aiu: None,
+        time: None,
+    });
+    let by_cli = |n| Noticed { notice: Notice::CliTelemetry(vec![session.clone()]), ..noticed(n, "ada", vec![]) };
+    let suggestions = || store.acceptance(next_day()).unwrap()["ada"].suggestions();
+    store.take_notice(&[by_cli(1)]).unwrap();
+    assert_eq!(suggestions(), None);
+    assert_eq!(store.acceptance(next_day()).unwrap()["ada"].sessions.lines_added, 12);
+    // Nothing but that an editor reports, which makes nothing of unknown 0.
+    assert_eq!(store.take_notice(&[noticed(2, "ada", vec![])]).unwrap(), BTreeSet::from([next_day()]));
+    assert_eq!(suggestions(), Some(Fates::default()));
+    assert_eq!(store.take_notice(&[by_cli(3)]).unwrap(), BTreeSet::new());
+}
