@@ -253,7 +253,7 @@ impl Record {
             plugin: header("editor-plugin-version").or_else(|| self.inferred.as_ref()?.plugin.clone()),
             machine_id: self.machine_id().map(str::to_owned),
             session_id: header("vscode-sessionid").or_else(|| header("x-client-session-id")),
-            account: self.account.clone(),
+            account: self.account.clone().filter(|_| self.was_taken()),
             action: self.action.clone(),
             language: self.language.clone(),
             model: self.model.clone(),
@@ -274,6 +274,12 @@ impl Record {
             request_bytes: self.bytes.request,
             response_bytes: self.bytes.response,
         })
+    }
+
+    /// Whether upstream took the request, and with it the token. One that GitHub refuses tells of no account: anybody can make
+    /// one up.
+    fn was_taken(&self) -> bool {
+        matches!(self.response.status_code, Some(101 | 200..=299))
     }
 
     fn header(&self, name: &str) -> Option<&str> {

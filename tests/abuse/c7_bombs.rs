@@ -29,7 +29,7 @@ fn gzip(text: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn bombs() -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn bombs() -> Vec<(&'static str, Vec<u8>)> {
     let level = Compression::fast();
     let gzipped = filled(flate2::write::GzEncoder::new(Vec::new(), level), SIZE).finish().unwrap();
     vec![

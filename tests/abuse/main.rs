@@ -59,6 +59,11 @@
 //! | G4 | panics | `g4_panics`; in what reads bodies: `recorder::understanding` |
 //! | G5 | half an hour of load | the bench's `soak` |
 //! | G6, G7 | dependencies, fuzzing | `.ci/run` (`deny.toml`), `tests/fuzz` |
+//! | I1 | telemetry: bombs, events, depth, names, ids and numbers without measure; cut off | `i1_telemetry::i1_...`; ids of other users: `recorder::booking::tests::what_a_user_tells_...` |
+//! | I2 | completions that wait to be seen, with any ids | `i1_telemetry::i2_...`; swept after a day: `recorder::retention` |
+//! | I3 | paths, places, models and user agents without end | `i1_telemetry::i3_...`; `recorder::editors`, `metrics::bounded` |
+//! | I4 | account answers that are huge or lie, tokens that are refused | `i1_telemetry::i4_...` |
+//! | I5 | WebSockets: tiny frames, huge lengths, unfinished messages, requests without end, bombs | `i5_websocket`; every byte: `proxy::websocket::messages`, fuzz target `websocket` |
 //!
 //! hudsucker's hazards: H1, H2, H3 as B7, B5 and row 2 below; H4, H8, H14 `c3_slow`, `c5_sizes` and e2e `tunnel`; H5 as B2 and B3;
 //! H6 as B8; H7 row 4 below; H9 `g2_descriptors`; H10 row 11 below; H11 as C7; H12 as D2; H13 as A3 and A4.
@@ -118,5 +123,7 @@ mod f8_expiry;
 mod frames;
 mod g2_descriptors;
 mod g4_panics;
+mod i1_telemetry;
+mod i5_websocket;
 mod torrent;
 mod watching;

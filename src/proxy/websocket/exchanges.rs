@@ -35,7 +35,7 @@ struct State {
     is_lost: bool,
 }
 
-/// The end of an answer, not to be passed on before the commit.
+/// A message that is not to be passed on before the commit: the end of an answer, or a request that gives up on the one before.
 pub(crate) struct Held {
     pub(crate) commit: Commit,
     /// Counts as under way until the client has it.
@@ -58,16 +58,19 @@ impl Exchanges {
     pub(crate) fn take(&self, from: Side, event: Event) -> Option<Held> {
         let state = &mut *self.lock();
         match (from, event) {
-            (_, Event::Close) => self.close(state, from),
+            (_, Event::Close) => {
+                drop(self.close(state, from));
+                None
+            }
             (Side::Client, Event::Message(message)) => self.ask(state, message),
-            (Side::Server, Event::Message(message)) => return self.answer(state, &message),
+            (Side::Server, Event::Message(message)) => self.answer(state, &message),
         }
-        None
     }
 
     /// The connection has ended at this side.
     pub(crate) fn end(&self, at: Side) {
-        self.close(&mut self.lock(), at);
+        // Nobody waits for the end of an answer that has none.
+        drop(self.close(&mut self.lock(), at));
     }
 
     /// The messages cannot be read any further. The exchange under way is handed over as one whose end is not known.
@@ -87,16 +90,16 @@ impl Exchanges {
         self.lock().is_lost
     }
 
-    fn ask(&self, state: &mut State, message: Copy) {
-        let Some(request_headers) = state.conversation.request(&message.kept, &self.head.request_headers) else {
-            return;
-        };
-        // A client that asks again has given up on the answer (VS Code: "superseded").
-        self.close(state, Side::Client);
+    fn ask(&self, state: &mut State, message: Copy) -> Option<Held> {
+        let request_headers = state.conversation.request(&message.kept, &self.head.request_headers)?;
+        // A client that asks again has given up on the answer (VS Code: "superseded"). It waits for the spool, which requests
+        // of a few bytes each could otherwise flood: each is kept with the head of the upgrade.
+        let superseded = self.close(state, Side::Client);
         let head = Head { request_headers, ..self.head.clone() };
         let (intake, under_way) = (Arc::clone(&self.intake), self.under_way.token());
         let recording = Recording::of_message(intake, self.limit, head, message, under_way);
         state.open = Some(recording);
+        superseded
     }
 
     fn answer(&self, state: &mut State, message: &Copy) -> Option<Held> {
@@ -106,21 +109,23 @@ impl Exchanges {
         if !ends_answer(&message.kept) {
             return None;
         }
-        let recording = state.open.take()?;
-        let ack = recording.finish(Ending::Completed)?;
-        let commit = Commit::new(ack, self.patience, Arc::clone(&self.metrics));
-        Some(Held { commit, _recording: recording })
+        self.finish(state, Ending::Completed)
     }
 
-    fn close(&self, state: &mut State, by: Side) {
+    fn close(&self, state: &mut State, by: Side) -> Option<Held> {
         let ending = match by {
             Side::Client => Ending::Canceled,
             Side::Server => Ending::UpstreamFailed,
         };
-        if let Some(recording) = state.open.take() {
-            // Nobody waits for the end of an answer that has none.
-            drop(recording.finish(ending));
-        }
+        self.finish(state, ending)
+    }
+
+    /// Hands over the exchange under way.
+    fn finish(&self, state: &mut State, ending: Ending) -> Option<Held> {
+        let recording = state.open.take()?;
+        let ack = recording.finish(ending)?;
+        let commit = Commit::new(ack, self.patience, Arc::clone(&self.metrics));
+        Some(Held { commit, _recording: recording })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
