@@ -63,3 +63,49 @@ impl Editors {
         Ok(same.or_else(|| known.first()).map(|(_, editor)| editor.clone()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::copilot::understand;
+    use crate::exchange::{BodySize, Ending, Exchange, Timings};
+
+    #[test]
+    fn of_agents_without_end_the_last_few_are_kept() {
+        let mut editors = Editors::default();
+        for number in 0..100 {
+            let field = |name: &str, value: String| (name.to_owned(), value);
+            let head = Head {
+                account: None,
+                id: ExchangeId::now(),
+                user: "octocat".to_owned(),
+                client: [127, 0, 0, 1].into(),
+                method: "POST".to_owned(),
+                url: "https://api.business.githubcopilot.com/chat/completions".to_owned(),
+                request_headers: vec![
+                    field("editor-version", format!("vscode/{number}")),
+                    field("user-agent", format!("agent/{number}")),
+                ],
+                request_size: BodySize::default(),
+                response: None,
+                response_size: BodySize::default(),
+                ending: Ending::Completed,
+                timings: Timings {
+                    started_at: DateTime::UNIX_EPOCH,
+                    ended_at: DateTime::UNIX_EPOCH,
+                    first_byte_us: None,
+                    duration_us: 0,
+                },
+            };
+            let facts = understand(
+                &Exchange { head: head.clone(), request_body: vec![].into(), response_body: vec![].into() },
+                0,
+            )
+            .facts;
+            assert!(facts.editor_version.is_some());
+            editors.learn(&head, &facts);
+        }
+        assert_eq!(editors.0["octocat"].len(), MOST);
+        assert_eq!(editors.0["octocat"][0].0.as_deref(), Some("agent/99"));
+    }
+}

@@ -140,6 +140,22 @@ mod tests {
         );
     }
 
+    #[test]
+    fn what_nobody_saw_within_a_day_goes_whatever_is_set() {
+        let root = tempfile::tempdir().unwrap();
+        let now = SystemTime::now();
+        for (user, name, hours) in [("alice", "a.json", 23), ("alice", "b.json", 25), ("bob", "c.json", 49)] {
+            let folder = root.path().join("pending").join(user);
+            fs::create_dir_all(&folder).unwrap();
+            let file = File::create(folder.join(name)).unwrap();
+            file.set_modified(now - Duration::from_secs(hours * 60 * 60)).unwrap();
+        }
+        place(root.path(), "2020-01-01T00-00-00.000000_a.json", 2000, now);
+        assert_eq!(sweep(&RecordFiles::open(root.path()).unwrap(), 0, now), Swept { removed: 2, failed: 0 });
+        assert!(root.path().join("pending/alice/a.json").exists());
+        assert_eq!(names(root.path()).len(), 1);
+    }
+
     #[cfg(unix)]
     #[test]
     fn a_link_leads_nowhere() {

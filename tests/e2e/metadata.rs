@@ -98,6 +98,73 @@ async fn no_prompt_and_no_answer_touches_the_disk() {
     nowhere(&copilens);
 }
 
+/// Sends what waits to be seen, telemetry, what nobody recognises, a question about the account and a prompt on a WebSocket;
+/// gives the texts that must not be found anywhere.
+async fn tell(copilens: &Copilens) -> Vec<String> {
+    let canary = |what: &str| format!("canary-{what}-{}", fresh_id());
+    let [prompt, code, odd, asked] = ["ahead", "code", "odd", "socket"].map(canary);
+    let ahead = Ask::completion().with("x-copilot-speculative", "true").prompt(&prompt);
+    let event = json!({
+        "name": "x.Event", "iKey": "7d7048df-6dd0-4048-bb23-b716c1461f8f",
+        "data": {"baseType": "EventData", "baseData": {"name": "agent/ghostText.shown", "properties": {
+            "headerRequestId": fresh_id(), "clientCompletionId": fresh_id(), "completionTextJson": code, "prompt": code}}}
+    });
+    let nameless = json!({"iKey": "7d7048df-6dd0-4048-bb23-b716c1461f8f",
+        "data": {"baseType": "EventData", "baseData": {"name": "agent/ghostText.shown", "properties": {"text": odd}}}});
+    let asks = [
+        ahead,
+        Ask::telemetry(&[event, nameless, json!({ odd.clone(): odd })]),
+        Ask::telemetry(&[]).body(format!("({odd}")),
+        Ask::chat().body(format!("{{\"messages\": [\"{odd}")),
+        Ask::account("/copilot_internal/user").with("authorization", &format!("Bearer gho_{odd}")),
+        Ask::account("/copilot_internal/v2/token").with("authorization", &format!("Bearer gho_{odd}")),
+    ];
+    let mut secret = vec![prompt, code, odd, asked.clone()];
+    for ask in asks {
+        let (_, body) = ask.finish(&copilens.tunnel("alice", ask.host, Alpn::Http1).await).await;
+        if let Ok(Value::Object(told)) = serde_json::from_slice(&body) {
+            let tokens = ["token", "analytics_tracking_id"].iter().filter_map(|key| told.get(*key)?.as_str());
+            secret.extend(tokens.map(str::to_owned));
+        }
+    }
+    let mut socket = crate::websocket::asking::open(&copilens.client("alice"), &[]).await;
+    crate::websocket::asking::ask(&mut socket, &crate::websocket::asking::prompt(&asked)).await;
+    secret
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_what_waits_is_told_or_asked_on_a_websocket_touches_the_disk() {
+    let upstream = Upstream::start().await;
+    let site = Site::new(&upstream).set("capture.content", "\"metadata\"");
+    fs::create_dir(site.path("logs")).unwrap();
+    fs::write(site.path("logs/usage"), "in the way").unwrap();
+    let copilens = Copilens::start_with(site, |command| {
+        command.env("RUST_LOG", "trace");
+    });
+    talk(&copilens, |ask| ask).await;
+    wait_until("the recorder's complaint", || copilens.log().contains("the recorder is held up").then_some(()));
+    let secret = tell(&copilens).await;
+    assert!(secret.len() > 4, "{secret:?}");
+    let nowhere = |copilens: &Copilens| {
+        for text in &secret {
+            assert_eq!(files_with(&copilens.site.path(""), text), Vec::<String>::new(), "{text}");
+            assert!(!copilens.log().contains(text.as_str()), "{text} is in the log");
+        }
+    };
+    wait_until("a full spool", || (spooled(&copilens) > 6000).then_some(()));
+    nowhere(&copilens);
+    let copilens = copilens.kill();
+    fs::remove_file(copilens.path("logs/usage")).unwrap();
+    let copilens = copilens.start();
+    wait_until("what waits", || (files_in(&copilens.site.path("logs/pending/alice")).len() == 1).then_some(()));
+    wait_until("samples", || (files_in(&copilens.site.path("logs/unrecognised")).len() >= 2).then_some(()));
+    wait_until("an empty spool", || files_in(&copilens.site.path("logs/spool")).is_empty().then_some(()));
+    for folder in ["", "logs/pending/alice", "logs/unrecognised"] {
+        assert!(!files_in(&copilens.site.path(folder)).is_empty());
+    }
+    nowhere(&copilens);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn noise_is_known_as_noise_without_its_texts() {
     let upstream = Upstream::start().await;

@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use chrono::Days;
 use copilens::sim::client::ProxyClient;
 use copilens::sim::rng::Seeded;
 use copilens::sim::tls::Alpn;
 use serde_json::{Value, json};
 
 use crate::asking::{Ask, fresh_id};
+use crate::clock::FakeTime;
 use crate::load::{Seen, assert_balanced, busy_upstream, is_long, patient_site, read_to_the_end};
-use crate::support::{Copilens, Site, files_below, files_in, json as json_of, wait_until};
+use crate::midnight::yesterday;
+use crate::support::{Copilens, Site, Upstream, files_below, files_in, json as json_of, wait_until};
 
 /// Kills of one run; `./tests/run --long` has the second number.
 const KILLS: (usize, usize) = (6, 120);
@@ -138,4 +141,81 @@ async fn a_completion_that_was_shown_is_one_turn_whenever_the_proxy_is_killed() 
         let counted = count(&days, user, "accepted");
         assert!((accepted..=accepted + most as u64 - least).contains(&counted), "{counted} instead of {accepted}");
     }
+}
+
+/// What a client fetches ahead, and its telemetry.
+fn ahead(is_accepted: bool) -> (Ask, Ask) {
+    let ask = Ask::completion().with("x-copilot-speculative", "true");
+    let telemetry = Ask::telemetry(&events(&ask, is_accepted));
+    (ask, telemetry)
+}
+
+async fn send(copilens: &Copilens, ask: &Ask) {
+    assert_eq!(ask.finish(&copilens.tunnel("alice", ask.host, Alpn::Http1).await).await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_wait_on_the_disk_waits_in_the_spool() {
+    let upstream = Upstream::start().await;
+    let site = Site::new(&upstream);
+    std::fs::create_dir(site.path("logs")).unwrap();
+    std::fs::write(site.path("logs/pending"), "in the way").unwrap();
+    let copilens = site.start();
+    let (asks, telemetry): (Vec<_>, Vec<_>) = (0..4).map(|number| ahead(number % 2 == 0)).unzip();
+    for ask in &asks {
+        send(&copilens, ask).await;
+    }
+    assert!(copilens.wait_for_readyz(503).await.contains("logs/pending"));
+    send(&copilens, &telemetry[0]).await;
+    let copilens = copilens.kill().start();
+    copilens.wait_for_readyz(503).await;
+    std::fs::remove_file(copilens.site.path("logs/pending")).unwrap();
+    assert_eq!(copilens.wait_for_readyz(200).await, "ready\n");
+    for told in &telemetry[1..] {
+        send(&copilens, told).await;
+    }
+    copilens.wait_for_records("alice", "completions", asks.len());
+    let day = copilens.wait_for_day(|day| day["usage"]["alice"]["shown"] == asks.len());
+    assert_eq!((&day["usage"]["alice"]["accepted"], &day["total_completions_count"]), (&json!(2), &json!(asks.len())));
+    assert_eq!(files_below(&copilens.site.path("logs/pending")), Vec::<std::path::PathBuf>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_shown_and_accepted_after_midnight_is_booked_on_the_day_before() {
+    let Some(faketime) = FakeTime::find() else { return };
+    let upstream = Upstream::start().await;
+    let before = yesterday();
+    let after = before + Days::new(1);
+    let copilens = faketime.start_at(Site::new(&upstream), &format!("@{before} 23:59:56"));
+    let (ask, telemetry) = ahead(true);
+    let seen_at_once = Ask::completion();
+    send(&copilens, &ask).await;
+    send(&copilens, &seen_at_once).await;
+    let day = |site: &Site, day: chrono::NaiveDate| {
+        let path = site.path(&format!("logs/metrics/copilot-usage_{day}.json"));
+        if path.exists() { json_of(&path) } else { Value::Null }
+    };
+    wait_until("the old day's file", || (day(&copilens.site, before)["total_completions_count"] == 1).then_some(()));
+    // Midnight has come when an exchange is booked on the new day.
+    while day(&copilens.site, after) == Value::Null {
+        send(&copilens, &Ask::completion().with("x-request-id", &fresh_id())).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    send(&copilens, &telemetry).await;
+    send(&copilens, &Ask::telemetry(&events(&seen_at_once, false))).await;
+    let old = wait_until("both", || {
+        let old = day(&copilens.site, before);
+        (old["usage"]["alice"]["shown"] == 2 && old["usage"]["alice"]["accepted"] == 1).then_some(old)
+    });
+    let (completions, site) = (old["total_completions_count"].as_u64().unwrap(), copilens.stop().1);
+    assert!(completions >= 2, "{old}");
+    let texts = || [before, after].map(|date| day(&site, date));
+    assert_eq!(texts()[1]["usage"]["alice"]["shown"].as_u64().unwrap_or_default(), 0);
+    let files = texts();
+    site.stdout(&["rebuild"]);
+    assert_eq!(texts(), files);
+    let (from, to) = (before.to_string(), before.to_string());
+    let report: Value =
+        serde_json::from_str(&site.stdout(&["report", "--json", "--from", &from, "--to", &to])).unwrap();
+    assert_eq!(report["total"]["completions"], completions);
 }

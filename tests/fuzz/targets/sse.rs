@@ -7,6 +7,9 @@ use copilens::copilot::EndScanner;
 use copilens::copilot::sse::{Event, events};
 use libfuzzer_sys::fuzz_target;
 
+/// Names of last events.
+const LAST: [&str; 5] = ["response.completed", "response.incomplete", "response.failed", "message_stop", "error"];
+
 fuzz_target!(|input: &[u8]| {
     let Some((cuts, stream)) = input.split_at_checked(4) else { return };
     let read: Vec<_> = events(stream).collect();
@@ -46,9 +49,13 @@ fn the_scanner_agrees(stream: &[u8], cuts: &[u8]) {
     let found = EndScanner::default().scan(stream);
     assert_eq!(in_chunks(stream, cuts), found, "chunks of {cuts:?}");
 
-    let whole_lines = stream.iter().rposition(|byte| matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
-    let ends = |event: Event<'_>| event.data.split(|byte| *byte == b'\n').any(|line| line == b"[DONE]");
-    assert_eq!(events(&stream[..whole_lines]).any(ends), found, "an event says [DONE]");
+    let whole = [stream, b"\n\n"].concat();
+    let found = EndScanner::default().scan(&whole);
+    let is_done = |event: &Event<'_>| event.data.split(|byte| *byte == b'\n').any(|line| line == b"[DONE]");
+    let ends = |event: Event<'_>| is_done(&event) || event.name.is_some_and(|name| LAST.contains(&name));
+    assert!(found || !events(&whole).any(ends), "an event ends the stream");
+    let mut words = LAST.iter().chain(&["[DONE]"]);
+    assert!(!found || words.any(|word| whole.windows(word.len()).any(|part| part == word.as_bytes())), "no event does");
 }
 
 fn in_chunks(stream: &[u8], cuts: &[u8]) -> bool {
