@@ -154,7 +154,7 @@ impl Booking {
         if let Some(id) = &facts.request_id {
             history.repeat_of_success =
                 before(&past.answered, user, id, end) || self.store.was_answered(user, id, end)?;
-            let unseen = facts.speculative || facts.outcome == Outcome::Canceled;
+            let unseen = facts.speculative || facts.outcome != Outcome::Completed;
             history.shown = facts.kind == Kind::Completions && unseen && self.store.was_shown(user, id)?;
         }
         if let Some(id) = facts.interaction_id.as_deref().filter(|_| facts.kind == Kind::Chat) {

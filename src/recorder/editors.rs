@@ -26,7 +26,7 @@ impl Editors {
         facts: &mut Facts,
         store: &dyn UsageStore,
     ) -> Result<(), StoreError> {
-        if facts.editor_version.is_some() {
+        if facts.ide.is_some() {
             self.learn(head, facts);
         } else if (facts.kind, facts.endpoint) == (Kind::Completions, Some(Endpoint::Chat)) {
             let end = (head.timings.ended_at, head.id);

@@ -215,6 +215,9 @@ async fn a_next_edit_suggestion_has_the_editor_of_the_request_before_and_its_ver
     let upstream = Upstream::start().await;
     let copilens = Site::new(&upstream).start();
     send(&copilens, "alice", &Ask::completion().in_jetbrains()).await;
+    // The CLI is no editor, and asks for no suggestions.
+    let command_line = Ask::chat().with("editor-version", "copilot/1.0.102").with("user-agent", "copilot/1.0.102");
+    send(&copilens, "alice", &command_line).await;
     let (first, second) = (Ask::next_edit(), Ask::next_edit());
     send(&copilens, "alice", &first).await;
     copilens.wait_for_records("alice", "completions", 2);

@@ -176,11 +176,16 @@ fn speculative(user: &str, request_id: &str) -> Spooled {
     completion_at(user, request_id, &[("x-copilot-speculative", "true")], noon())
 }
 
+/// A completion without an end.
+fn ended(user: &str, request_id: &str, ending: Ending) -> Spooled {
+    let Spooled::AsSent(mut exchange) = completion(user, request_id) else { unreachable!() };
+    exchange.head.ending = ending;
+    exchange.into()
+}
+
 /// A completion that the client cancelled when it had come.
 fn cancelled(user: &str, request_id: &str) -> Spooled {
-    let Spooled::AsSent(mut exchange) = completion(user, request_id) else { unreachable!() };
-    exchange.head.ending = Ending::Canceled;
-    exchange.into()
+    ended(user, request_id, Ending::Canceled)
 }
 
 fn told_at(user: &str, request_id: &str, fate: Fate, at: DateTime<Utc>) -> Spooled {
@@ -288,6 +293,15 @@ fn a_stop_between_any_two_steps_of_a_promotion_is_made_good() {
             assert_eq!(trial.today("alice"), [Some(1); 3], "{noise:?} {number}");
             assert_eq!((trial.pending(), trial.noise()), (0, 0), "{noise:?} {number}");
         }
+    }
+}
+
+#[test]
+fn a_completion_without_an_end_that_was_shown_before_is_a_turn() {
+    for ending in [Ending::Canceled, Ending::UpstreamFailed] {
+        let mut trial = Trial::with(|_| {});
+        trial.book(&[shown("alice", "a"), ended("alice", "a", ending)]);
+        assert_eq!((trial.records(), trial.pending()), (vec![turn("alice", "a")], 0), "{ending:?}");
     }
 }
 
