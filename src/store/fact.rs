@@ -35,10 +35,10 @@ pub(super) trait Fact: Clone + PartialEq {
     fn count_in(&self, acceptance: &mut Acceptance);
 }
 
-/// Where a suggestion is booked.
+/// Where a suggestion or an action is booked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Booking {
-    /// Whether `day` is that of the exchange that brought it, rather than of its first telemetry.
+    /// Whether `day` is that of the exchange that it belongs to, rather than of its first telemetry.
     pub(super) is_exchanges: bool,
     /// A UTC day.
     pub(super) day: NaiveDate,
@@ -49,6 +49,24 @@ impl Booking {
     pub(super) fn or(self, other: Self) -> Self {
         let rank = |booking: &Self| (booking.is_exchanges, Reverse(booking.day));
         std::cmp::max_by_key(self, other, rank)
+    }
+}
+
+/// A fact that belongs to an exchange, which may come later than what is told of it.
+pub(super) trait Booked {
+    /// The exchange is known.
+    fn book(&mut self, booking: Booking);
+}
+
+impl Booked for Suggestion {
+    fn book(&mut self, booking: Booking) {
+        self.booking = self.booking.or(booking);
+    }
+}
+
+impl Booked for Action {
+    fn book(&mut self, booking: Booking) {
+        self.booking = self.booking.or(booking);
     }
 }
 
@@ -164,46 +182,44 @@ impl Fact for Suggestion {
 /// What is known of one chat action.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Action {
-    pub(super) day: NaiveDate,
+    /// Of the exchange's request id, or of its interaction id where that alone is told.
+    pub(super) exchange: Option<IdDigest>,
+    pub(super) booking: Booking,
     pub(super) kind: ChatActionKind,
     pub(super) lines: Option<u64>,
     pub(super) characters: Option<u64>,
     pub(super) language: Option<String>,
     pub(super) model: Option<String>,
-    pub(super) interaction_id: Option<String>,
-    pub(super) request_id: Option<String>,
 }
 
 impl Action {
-    /// What one report, which came on `day`, tells.
-    pub(super) fn of(report: &ChatAction, day: NaiveDate) -> Self {
+    /// What one report tells.
+    pub(super) fn of(report: &ChatAction, booking: Booking) -> Self {
         Self {
-            day,
+            exchange: report.request_id.as_deref().or(report.interaction_id.as_deref()).map(id_digest),
+            booking,
             kind: report.kind,
             lines: report.lines.map(count),
             characters: report.characters.map(count),
             language: name(report.language.as_deref()),
             model: name(report.model.as_deref()),
-            interaction_id: name(report.interaction_id.as_deref()),
-            request_id: name(report.request_id.as_deref()),
         }
     }
 }
 
 impl Fact for Action {
     fn merge(&mut self, other: &Self) {
-        self.day = self.day.min(other.day);
+        self.exchange = self.exchange.max(other.exchange);
+        self.booking = self.booking.or(other.booking);
         self.kind = std::cmp::max_by_key(self.kind, other.kind, |kind| kind.as_str());
         self.lines = self.lines.max(other.lines);
         self.characters = self.characters.max(other.characters);
         raise(&mut self.language, &other.language);
         raise(&mut self.model, &other.model);
-        raise(&mut self.interaction_id, &other.interaction_id);
-        raise(&mut self.request_id, &other.request_id);
     }
 
     fn day(&self) -> NaiveDate {
-        self.day
+        self.booking.day
     }
 
     fn count_in(&self, acceptance: &mut Acceptance) {

@@ -8,9 +8,9 @@ use crate::copilot::observation::{ChatActionKind, SuggestionKind};
 
 /// What one user did with suggestions on one day. It exists only where the user's clients sent telemetry that day.
 ///
-/// A suggestion is booked on the day of the exchange that brought it; one whose exchange is not on record on the day when
-/// its telemetry came first. Everything else is booked on the day when its telemetry came first. Written out, a part of which
-/// there is nothing to count is left out.
+/// A suggestion, and what was done with a chat answer, is booked on the day of its exchange; where that is not on record, on
+/// the day when its telemetry came first, and so are CLI sessions. Written out, a part of which there is nothing to count is
+/// left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Acceptance {
     /// Ghost text.

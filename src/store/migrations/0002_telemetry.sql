@@ -42,18 +42,20 @@ CREATE INDEX suggestion_by_request ON suggestion (user, request) WHERE request I
 
 -- One row for what a person did with a part of a chat answer.
 CREATE TABLE chat_action (
-    user           TEXT    NOT NULL,
-    id             BLOB    NOT NULL, -- digest of the action's key
-    day            TEXT    NOT NULL, -- on which telemetry told it first
-    kind           TEXT    NOT NULL,
-    lines          INTEGER,
-    characters     INTEGER,
-    language       TEXT,
-    model          TEXT,
-    interaction_id TEXT,
-    request_id     TEXT,
+    user       TEXT    NOT NULL,
+    id         BLOB    NOT NULL, -- digest of the action's key
+    exchange   BLOB,             -- digest of the exchange's request id, or of its interaction id where that alone is told
+    day        TEXT    NOT NULL, -- that of the exchange, else that on which telemetry came first
+    is_booked  INTEGER NOT NULL, -- whether it is the exchange's
+    kind       TEXT    NOT NULL,
+    lines      INTEGER,
+    characters INTEGER,
+    language   TEXT,
+    model      TEXT,
     PRIMARY KEY (user, id)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX chat_action_by_exchange ON chat_action (user, exchange) WHERE exchange IS NOT NULL;
 
 -- One row a session of the CLI that ended.
 CREATE TABLE cli_session (

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter
 
 use super::row::Columns;
 use crate::store::fact::Fact;
-use crate::usage::{Acceptance, Sessions};
+use crate::usage::Acceptance;
 
 /// The order of the counts is that of [`Acceptance::counters`].
 const OF_USER: &str = "SELECT * FROM acceptance WHERE day = ?1 AND user = ?2";
@@ -28,10 +28,9 @@ struct Sums {
 }
 
 impl Sums {
-    /// The counts, and whether only the CLI told.
+    /// The counts, and whether only the CLI told: of sessions, then, and of nothing else.
     fn known(self) -> Acceptance {
-        let counts = Acceptance { sessions: Sessions::default(), ..self.counts.clone() };
-        Acceptance { is_of_cli_alone: !self.telemetry && counts == Acceptance::default(), ..self.counts }
+        Acceptance { is_of_cli_alone: !self.telemetry && self.facts == self.counts.sessions.count, ..self.counts }
     }
 
     fn is_empty(&self) -> bool {

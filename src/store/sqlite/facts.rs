@@ -5,8 +5,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::acceptance::Changes;
 use super::row::Columns;
-use crate::copilot::observation::{Observation, SuggestionReport};
-use crate::store::fact::{Action, Booking, Fact, IdDigest, Session, Suggestion, id_digest};
+use crate::copilot::observation::Observation;
+use crate::copilot::vocabulary::{Class, Kind};
+use crate::store::fact::{Action, Booked, Booking, Fact, IdDigest, Session, Suggestion, id_digest};
 use crate::usage::UsageEvent;
 
 const SUGGESTION: &str = "
@@ -18,9 +19,15 @@ const SUGGESTIONS_OF_REQUEST: &str = "SELECT id FROM suggestion WHERE user = ?1 
 
 const DAY_OF_REQUEST: &str = "SELECT MIN(day) FROM usage_event WHERE user = ?1 AND request_id = ?2";
 
+const DAY_OF_INTERACTION: &str = "
+    SELECT MIN(day) FROM usage_event
+    WHERE user = ?1 AND interaction_id = ?2 AND class = 'turn' AND kind = 'chat'";
+
 const ACTION: &str = "
-    SELECT day, kind, lines, characters, language, model, interaction_id, request_id
+    SELECT exchange, is_booked, day, kind, lines, characters, language, model
     FROM chat_action WHERE user = ?1 AND id = ?2";
+
+const ACTIONS_OF_EXCHANGE: &str = "SELECT id FROM chat_action WHERE user = ?1 AND exchange = ?2";
 
 const SESSION: &str = "
     SELECT day, lines_added, lines_removed, files_modified, premium_requests, nano_aiu
@@ -28,7 +35,8 @@ const SESSION: &str = "
 
 /// The questions, for the test that they go by an index.
 #[cfg(test)]
-pub(super) const ALL: [&str; 5] = [SUGGESTION, SUGGESTIONS_OF_REQUEST, DAY_OF_REQUEST, ACTION, SESSION];
+pub(super) const ALL: [&str; 7] =
+    [SUGGESTION, SUGGESTIONS_OF_REQUEST, DAY_OF_REQUEST, DAY_OF_INTERACTION, ACTION, ACTIONS_OF_EXCHANGE, SESSION];
 
 /// A fact as a row of its table, found by user and id.
 trait Stored: Fact {
@@ -48,11 +56,13 @@ pub(super) fn take(
 ) -> rusqlite::Result<()> {
     match observation {
         Observation::Suggestion(report) => {
-            let told = Suggestion::of(report, booking(connection, user, day, report)?);
-            put(connection, changes, user, &id_digest(&report.suggestion_id), told)
+            let booking = booking(connection, user, day, report.request_id.as_deref(), None)?;
+            put(connection, changes, user, &id_digest(&report.suggestion_id), Suggestion::of(report, booking))
         }
         Observation::ChatAction(report) => {
-            put(connection, changes, user, &id_digest(&report.key), Action::of(report, day))
+            let (request_id, interaction_id) = (report.request_id.as_deref(), report.interaction_id.as_deref());
+            let booking = booking(connection, user, day, request_id, interaction_id)?;
+            put(connection, changes, user, &id_digest(&report.key), Action::of(report, booking))
         }
         Observation::Session(report) => {
             put(connection, changes, user, &id_digest(&report.session_id), Session::of(report, day))
@@ -60,35 +70,55 @@ pub(super) fn take(
     }
 }
 
-/// Books suggestions that were reported before their exchange on its day.
+/// Books suggestions and actions that were reported before their exchange on its day.
 pub(super) fn rebook(connection: &Connection, changes: &mut Changes, event: &UsageEvent) -> rusqlite::Result<()> {
-    let Some(request_id) = &event.request_id else { return Ok(()) };
+    let is_turn = (event.kind, event.class) == (Kind::Chat, Class::Turn);
+    if let Some(request_id) = &event.request_id {
+        rebook_all::<Suggestion>(connection, changes, event, SUGGESTIONS_OF_REQUEST, request_id)?;
+        rebook_all::<Action>(connection, changes, event, ACTIONS_OF_EXCHANGE, request_id)?;
+    }
+    if let Some(interaction_id) = event.interaction_id.as_ref().filter(|_| is_turn) {
+        rebook_all::<Action>(connection, changes, event, ACTIONS_OF_EXCHANGE, interaction_id)?;
+    }
+    Ok(())
+}
+
+fn rebook_all<F: Stored + Booked>(
+    connection: &Connection,
+    changes: &mut Changes,
+    event: &UsageEvent,
+    ids_of: &str,
+    id: &str,
+) -> rusqlite::Result<()> {
     let ids: Vec<IdDigest> = {
-        let mut statement = connection.prepare_cached(SUGGESTIONS_OF_REQUEST)?;
-        let ids = statement.query_map(params![event.user, id_digest(request_id)], |row| row.get(0))?;
+        let mut statement = connection.prepare_cached(ids_of)?;
+        let ids = statement.query_map(params![event.user, id_digest(id)], |row| row.get(0))?;
         ids.collect::<rusqlite::Result<_>>()?
     };
     for id in ids {
-        if let Some(before) = find::<Suggestion>(connection, &event.user, &id)? {
-            let booking = before.booking.or(Booking { is_exchanges: true, day: event.day() });
-            let after = Suggestion { booking, ..before.clone() };
+        if let Some(before) = find::<F>(connection, &event.user, &id)? {
+            let mut after = before.clone();
+            after.book(Booking { is_exchanges: true, day: event.day() });
             save(connection, changes, &event.user, &id, Some(&before), &after)?;
         }
     }
     Ok(())
 }
 
+/// Where something is booked that a client tells of an exchange: by its request id, or by its interaction where that alone is
+/// told.
 fn booking(
     connection: &Connection,
     user: &str,
     told: NaiveDate,
-    report: &SuggestionReport,
+    request_id: Option<&str>,
+    interaction_id: Option<&str>,
 ) -> rusqlite::Result<Booking> {
     let told = Booking { is_exchanges: false, day: told };
-    let Some(request_id) = &report.request_id else { return Ok(told) };
-    let day: Option<NaiveDate> = connection
-        .prepare_cached(DAY_OF_REQUEST)?
-        .query_row(params![user, request_id], |row| Columns::of(row).word_or_null())?;
+    let of_request = request_id.map(|id| (DAY_OF_REQUEST, id));
+    let Some((sql, id)) = of_request.or(interaction_id.map(|id| (DAY_OF_INTERACTION, id))) else { return Ok(told) };
+    let day: Option<NaiveDate> =
+        connection.prepare_cached(sql)?.query_row(params![user, id], |row| Columns::of(row).word_or_null())?;
     Ok(day.map_or(told, |day| Booking { is_exchanges: true, day }))
 }
 
@@ -190,34 +220,33 @@ impl Stored for Action {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let mut columns = Columns::of(row);
         Ok(Self {
-            day: columns.word()?,
+            exchange: columns.next()?,
+            booking: Booking { is_exchanges: columns.next()?, day: columns.word()? },
             kind: columns.word()?,
             lines: columns.next()?,
             characters: columns.next()?,
             language: columns.next()?,
             model: columns.next()?,
-            interaction_id: columns.next()?,
-            request_id: columns.next()?,
         })
     }
 
     fn write(&self, connection: &Connection, user: &str, id: &IdDigest) -> rusqlite::Result<()> {
         let mut statement = connection.prepare_cached(
             "INSERT OR REPLACE INTO chat_action
-                 (user, id, day, kind, lines, characters, language, model, interaction_id, request_id)
+                 (user, id, exchange, is_booked, day, kind, lines, characters, language, model)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?;
         let written = statement.execute(params![
             user,
             id,
-            self.day.to_string(),
+            self.exchange,
+            self.booking.is_exchanges,
+            self.booking.day.to_string(),
             self.kind.as_str(),
             self.lines,
             self.characters,
             self.language,
             self.model,
-            self.interaction_id,
-            self.request_id,
         ]);
         written.map(drop)
     }

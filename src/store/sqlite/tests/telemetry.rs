@@ -223,9 +223,13 @@ fn an_interaction_had_a_turn_if_an_earlier_chat_turn_of_the_user_names_it() {
 
 #[test]
 fn the_last_editor_is_that_of_the_newest_exchange_before_that_told_it() {
-    let other = UsageEvent { editor: Some("Vim-9.1".to_owned()), ide: None, plugin: None, ..chat(3, "ada") };
-    let silent = UsageEvent { editor: None, ..noise(5, "ada", "no_text") };
-    let store = store_with(&[completion(1, "ada"), other, silent, chat(7, "grace"), tomorrow(completion(8, "ada"))]);
+    let ide = Some("vim".to_owned());
+    let other = UsageEvent { editor: Some("Vim-9.1".to_owned()), ide, plugin: None, ..chat(3, "ada") };
+    // The CLI is no editor.
+    let cli = UsageEvent { editor: Some("copilot-1.0.102".to_owned()), ide: None, ..chat(4, "ada") };
+    let silent = UsageEvent { editor: None, ide: None, ..noise(5, "ada", "no_text") };
+    let of_others = [chat(7, "grace"), tomorrow(completion(8, "ada"))];
+    let store = store_with(&[&[completion(1, "ada"), other, cli, silent][..], &of_others].concat());
     let editor = |user, day: i64, n: u32| {
         let before = (noon() + TimeDelta::days(day) + TimeDelta::seconds(n.into()), id(n.into()));
         store.last_editor(user, before).unwrap().map(|last| (last.editor.unwrap(), last.plugin))
@@ -270,4 +274,42 @@ fn what_the_command_line_tells_does_not_make_suggestions_known() {
     assert_eq!(store.take_notice(&[noticed(2, "ada", vec![])]).unwrap(), BTreeSet::from([next_day()]));
     assert_eq!(suggestions(), Some(Fates::default()));
     assert_eq!(store.take_notice(&[by_cli(3)]).unwrap(), BTreeSet::new());
+}
+
+#[test]
+fn what_was_done_with_an_answer_is_booked_on_its_day_whichever_comes_first() {
+    let action = |key: &str, request_id: Option<&str>, interaction_id: Option<&str>| {
+        Observation::ChatAction(ChatAction {
+            key: key.to_owned(),
+            kind: ChatActionKind::Copied,
+            interaction_id: interaction_id.map(str::to_owned),
+            request_id: request_id.map(str::to_owned),
+            language: None,
+            model: None,
+            lines: None,
+            characters: None,
+            time: None,
+        })
+    };
+    // Both are told on the day after. An exchange of an interaction that is no turn decides nothing.
+    let told = noticed(
+        1,
+        "ada",
+        vec![action("by-request", Some("request-1"), None), action("by-turn", None, Some("interaction-2"))],
+    );
+    let step_before = UsageEvent { ended_at: noon() - TimeDelta::days(1), ..step(2, "ada") };
+    let step_before = UsageEvent { id: id(50), request_id: None, ..step_before };
+    let events = [step_before, chat(1, "ada"), chat(2, "ada")];
+    let copied = |store: &SqliteStore| {
+        let of = |day| store.acceptance(day).unwrap().get("ada").map_or(0, |acceptance| acceptance.chat.copied);
+        [of(today()), of(next_day())]
+    };
+    let after = store_with(&events);
+    assert_eq!(after.take_notice(std::slice::from_ref(&told)).unwrap(), BTreeSet::from([today(), next_day()]));
+    assert_eq!(copied(&after), [2, 0]);
+    let before = store_with(&[]);
+    before.take_notice(&[told]).unwrap();
+    assert_eq!(copied(&before), [0, 2]);
+    assert_eq!(before.insert(&events).unwrap().rebooked, BTreeSet::from([today(), next_day()]));
+    assert_eq!(copied(&before), [2, 0]);
 }
