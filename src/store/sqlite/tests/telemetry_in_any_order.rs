@@ -52,11 +52,11 @@ fn any_report() -> impl Strategy<Value = SuggestionReport> {
 }
 
 fn any_action() -> impl Strategy<Value = ChatAction> {
-    (0..3_u8, option::of(0..9_u64)).prop_map(|(n, lines)| ChatAction {
+    (0..3_u8, any::<bool>(), option::of(0..9_u64)).prop_map(|(n, has_request, lines)| ChatAction {
         key: format!("action-{n}"),
         kind: if n == 0 { ChatActionKind::EditKept } else { ChatActionKind::Inserted },
         interaction_id: None,
-        request_id: None,
+        request_id: has_request.then(|| format!("request-{n}")),
         language: None,
         model: None,
         lines,
@@ -151,15 +151,21 @@ fn tables(store: &SqliteStore) -> String {
 /// What is known of a suggestion: its reports, each with its day.
 type Reports<'a> = Vec<(NaiveDate, &'a SuggestionReport)>;
 
-fn booked(user: &str, reports: &Reports<'_>, arrivals: &[Arrival]) -> NaiveDate {
-    let requests: Vec<_> = reports.iter().filter_map(|(_, report)| report.request_id.as_ref()).collect();
+/// The day of something that was told on these days, each time with or without its request.
+fn booked<'a>(
+    user: &str,
+    told: impl Iterator<Item = (NaiveDate, Option<&'a String>)>,
+    arrivals: &[Arrival],
+) -> NaiveDate {
+    let (days, requests): (Vec<_>, Vec<_>) = told.unzip();
+    let requests: Vec<_> = requests.into_iter().flatten().collect();
     let of_exchange = arrivals.iter().filter_map(|arrival| match arrival {
         Arrival::Event(event) if event.user == user && requests.contains(&event.request_id.as_ref().unwrap()) => {
             Some(event.day())
         }
         _ => None,
     });
-    of_exchange.min().or_else(|| reports.iter().map(|(day, _)| *day).min()).unwrap()
+    of_exchange.min().or_else(|| days.into_iter().min()).unwrap()
 }
 
 fn count(acceptance: &mut Acceptance, reports: &Reports<'_>) {
@@ -210,11 +216,13 @@ fn model(arrivals: &[Arrival]) -> BTreeMap<NaiveDate, BTreeMap<String, Acceptanc
         }
     }
     for ((user, _), reports) in suggestions {
-        let day = days.entry(booked(user, &reports, arrivals)).or_default();
+        let told = reports.iter().map(|(day, report)| (*day, report.request_id.as_ref()));
+        let day = days.entry(booked(user, told, arrivals)).or_default();
         count(day.entry(user.to_owned()).or_default(), &reports);
     }
     for ((user, _), told) in actions {
-        let day = told.iter().map(|(day, _)| *day).min().unwrap();
+        let requests = told.iter().map(|(day, action)| (*day, action.request_id.as_ref()));
+        let day = booked(user, requests, arrivals);
         let chat = &mut days.entry(day).or_default().entry(user.to_owned()).or_default().chat;
         chat.add(told[0].1.kind, 1);
         let lines = told.iter().filter_map(|(_, action)| action.lines).max().unwrap_or(0);
