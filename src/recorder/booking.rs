@@ -12,7 +12,7 @@ use super::days::DayFiles;
 use super::editors::Editors;
 use super::fault::Fault;
 use super::files::RecordFiles;
-use super::pending::{Pending, Waiting};
+use super::pending::{PATIENCE, Pending, Waiting};
 use super::record::Record;
 use super::samples::Samples;
 use super::understanding::{understand, without_content};
@@ -91,12 +91,20 @@ impl Booking {
         }
         let days = self.store.take_notice(&notices)?;
         self.days.look_again(days)?;
-        notices.iter().flat_map(shown).try_for_each(|(user, request_id)| self.show(user, request_id, capture))
+        for noticed in &notices {
+            shown(noticed).try_for_each(|request_id| self.show(noticed, request_id, capture))?;
+        }
+        Ok(())
     }
 
     /// A completion that waited was shown, so it is a turn.
-    fn show(&mut self, user: &str, request_id: &str, capture: &Capture) -> Result<(), Fault> {
+    fn show(&mut self, noticed: &Noticed, request_id: &str, capture: &Capture) -> Result<(), Fault> {
+        let user = &noticed.user;
         let Some(Waiting { client, mut record }) = self.pending.find(user, request_id)? else { return Ok(()) };
+        if (noticed.at - record.ended_at()?).to_std().is_ok_and(|waited| waited > PATIENCE) {
+            // The next sweep takes it.
+            return Ok(());
+        }
         (record.class, record.reason) = (Class::Turn, None);
         if capture.content == Content::Metadata {
             record.forget_content();
@@ -176,15 +184,17 @@ impl Booking {
 }
 
 /// The requests of which a notice tells that they were shown.
-fn shown(noticed: &Noticed) -> Vec<(&str, &str)> {
-    let Notice::Telemetry(observations) = &noticed.notice else { return Vec::new() };
-    let told = observations.iter().filter_map(|observation| match observation {
+fn shown(noticed: &Noticed) -> impl Iterator<Item = &str> {
+    let observations = match &noticed.notice {
+        Notice::Telemetry(observations) => observations.as_slice(),
+        Notice::CliTelemetry(_) | Notice::Account(_) => &[],
+    };
+    observations.iter().filter_map(|observation| match observation {
         Observation::Suggestion(SuggestionReport { fate: Fate::Shown | Fate::Accepted { .. }, request_id, .. }) => {
             request_id.as_deref()
         }
         _ => None,
-    });
-    told.map(|request_id| (&*noticed.user, request_id)).collect()
+    })
 }
 
 /// When an exchange ended; ties are broken by its id.

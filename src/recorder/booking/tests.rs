@@ -306,6 +306,16 @@ fn a_completion_without_an_end_that_was_shown_before_is_a_turn() {
 }
 
 #[test]
+fn what_waited_for_more_than_a_day_waited_too_long() {
+    for (hours, turns) in [(23, 1), (25, 0)] {
+        let mut trial = Trial::with(|_| {});
+        trial.book(&[speculative("alice", "a")]);
+        trial.book(&[told_at("alice", "a", Fate::Shown, noon() + chrono::TimeDelta::hours(hours))]);
+        assert_eq!(trial.records().len(), turns, "after {hours} hours");
+    }
+}
+
+#[test]
 fn what_a_user_tells_is_of_no_other_user() {
     let mut trial = Trial::with(|_| {});
     trial.book(&[speculative("alice", "a"), speculative("bob", "b")]);
