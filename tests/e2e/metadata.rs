@@ -1,26 +1,29 @@
 //! `capture.content = "metadata"`: everything is recorded and counted, and no prompt or answer touches the disk.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use copilens::sim::copilot::control;
 use copilens::sim::tls::Alpn;
 use serde_json::{Value, json};
 
 use crate::asking::{Ask, fresh_id};
-use crate::support::{Copilens, Site, Upstream, files_in, wait_until};
+use crate::support::{Copilens, Site, Upstream, files_below, files_in, wait_until};
 
 /// Files below that hold the text.
 fn files_with(folder: &Path, text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for path in files_in(folder) {
-        if path.is_dir() {
-            found.extend(files_with(&path, text));
-        } else if memchr::memmem::find(&fs::read(&path).unwrap(), text.as_bytes()).is_some() {
-            found.push(path.display().to_string());
-        }
-    }
-    found
+    let holds = |path: &PathBuf| memchr::memmem::find(&fs::read(path).unwrap(), text.as_bytes()).is_some();
+    files_below(folder).into_iter().filter(holds).map(|path| path.display().to_string()).collect()
+}
+
+/// A copilens that keeps no texts, and whose recorder cannot write: what is spooled stays there to be looked at.
+fn held_up(upstream: &Upstream) -> Copilens {
+    let site = Site::new(upstream).set("capture.content", "\"metadata\"");
+    fs::create_dir(site.path("logs")).unwrap();
+    fs::write(site.path("logs/usage"), "in the way").unwrap();
+    Copilens::start_with(site, |command| {
+        command.env("RUST_LOG", "trace");
+    })
 }
 
 /// What the model says, to be found in an answer.
@@ -62,13 +65,7 @@ fn spooled(copilens: &Copilens) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_prompt_and_no_answer_touches_the_disk() {
     let upstream = Upstream::start().await;
-    let site = Site::new(&upstream).set("capture.content", "\"metadata\"");
-    // The recorder cannot write, so that what was spooled stays there to be looked at.
-    fs::create_dir(site.path("logs")).unwrap();
-    fs::write(site.path("logs/usage"), "in the way").unwrap();
-    let copilens = Copilens::start_with(site, |command| {
-        command.env("RUST_LOG", "trace");
-    });
+    let copilens = held_up(&upstream);
     let mut secret = talk(&copilens, |ask| ask).await;
     secret.extend(talk(&copilens, |ask| ask.with(control::ENCODING, "gzip")).await);
     wait_until("the recorder's complaint", || copilens.log().contains("the recorder is held up").then_some(()));
@@ -135,12 +132,7 @@ async fn tell(copilens: &Copilens) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_of_what_waits_is_told_or_asked_on_a_websocket_touches_the_disk() {
     let upstream = Upstream::start().await;
-    let site = Site::new(&upstream).set("capture.content", "\"metadata\"");
-    fs::create_dir(site.path("logs")).unwrap();
-    fs::write(site.path("logs/usage"), "in the way").unwrap();
-    let copilens = Copilens::start_with(site, |command| {
-        command.env("RUST_LOG", "trace");
-    });
+    let copilens = held_up(&upstream);
     talk(&copilens, |ask| ask).await;
     wait_until("the recorder's complaint", || copilens.log().contains("the recorder is held up").then_some(()));
     let secret = tell(&copilens).await;
