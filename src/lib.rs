@@ -52,7 +52,7 @@
 //! | [`cli`] | arguments, terminal, exit codes |
 //! | [`app`] | how the parts are put together, started and drained |
 //! | [`proxy`], [`admin`] | sockets, TLS and HTTP; the pages |
-//! | [`recorder`] | what becomes of a captured exchange; the layout of record files |
+//! | [`recorder`], [`reports`] | what becomes of a captured exchange, and the layout of record files; usage in the formats that others read |
 //! | [`spool`], [`store`], [`certs`] | one kind of file each: queue, usage events, CA |
 //! | [`config`], [`identity`], [`metrics`] | settings and allowlist, hot reload; names and passwords (`config` builds on `identity`); what copilens counts about itself |
 //! | [`usage`], [`copilot`], [`exchange`] | what is counted, what traffic means, what was captured: pure, no I/O, no clock (`usage` builds on the other two) |
@@ -88,6 +88,7 @@ pub mod identity;
 pub mod metrics;
 pub mod proxy;
 pub mod recorder;
+pub mod reports;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod spool;

@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 8] = [
     &["cli"],
     &["app"],
     &["proxy", "admin"],
-    &["recorder"],
+    &["recorder", "reports"],
     &["spool", "store", "certs"],
     &["config", "identity", "metrics"],
     &["usage", "copilot", "exchange"],

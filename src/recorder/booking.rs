@@ -89,8 +89,8 @@ impl Booking {
         if notices.is_empty() {
             return Ok(());
         }
-        let days = self.store.take_notice(&notices)?;
-        self.days.look_again(days)?;
+        let taken = self.store.take_notice(&notices)?;
+        self.days.look_again(taken.days)?;
         for noticed in &notices {
             shown(noticed).try_for_each(|request_id| self.show(noticed, request_id, capture))?;
         }

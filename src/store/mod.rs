@@ -9,6 +9,7 @@ mod fact;
 mod sqlite;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
@@ -17,7 +18,7 @@ pub use sqlite::{FILE_NAME, SqliteStore};
 
 use crate::copilot::observation::{Account, Notice, Quota};
 use crate::exchange::ExchangeId;
-use crate::usage::{Acceptance, DayUsage, UsageEvent};
+use crate::usage::{Acceptance, Activity, Client, DayUsage, OrganizationDay, Totals, UsageEvent, UserDay};
 
 /// The reason under which noise without a reason is counted.
 pub const NO_REASON: &str = "unspecified";
@@ -32,6 +33,30 @@ pub struct Inserted {
     pub new: Vec<bool>,
     /// Days whose acceptance changed, because suggestions were reported before their exchange came.
     pub rebooked: BTreeSet<NaiveDate>,
+}
+
+/// What [`UsageStore::take_notice`] did.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Taken {
+    /// Days whose acceptance is other than before.
+    pub days: BTreeSet<NaiveDate>,
+    /// What is known now and was not before, one for each suggestion, chat action or session that was told of.
+    pub gains: Vec<Gain>,
+}
+
+/// What became known of one suggestion, chat action or session.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gain {
+    /// Allowlist name of the user.
+    pub user: String,
+    /// `Editor-Version` as in requests, where telemetry tells it.
+    pub editor: Option<String>,
+    /// Lower-case language id.
+    pub language: Option<String>,
+    /// Model as telemetry names it.
+    pub model: Option<String>,
+    /// The counts that came in addition.
+    pub more: Acceptance,
 }
 
 /// What was told in passing, and by whom.
@@ -90,12 +115,11 @@ pub trait UsageStore: Send + Sync {
     /// See [`StoreError`].
     fn replace(&self, events: &[UsageEvent]) -> Result<Vec<bool>>;
 
-    /// Takes in what clients and GitHub told in passing, all or none, and gives the days whose [`UsageStore::acceptance`] is
-    /// other than before. What is known already changes nothing.
+    /// Takes in what clients and GitHub told in passing, all or none. What is known already changes nothing.
     ///
     /// # Errors
     /// See [`StoreError`].
-    fn take_notice(&self, notices: &[Noticed]) -> Result<BTreeSet<NaiveDate>>;
+    fn take_notice(&self, notices: &[Noticed]) -> Result<Taken>;
 
     /// Whether telemetry told that a suggestion of this request of the user was shown, or accepted, which takes its being
     /// shown.
@@ -174,8 +198,8 @@ pub trait UsageStore: Send + Sync {
     /// See [`StoreError`].
     fn days(&self) -> Result<Vec<NaiveDate>>;
 
-    /// Hands the events of a range of days, of one user or of all, to `each`: by day, then by user, then by id. They come
-    /// without their quotas, of which the newest alone are kept: see [`UsageStore::quotas`].
+    /// Hands the events of a range of days, of one user or of all, to `each` until that breaks: by day, then by user, then by
+    /// id. They come without their quotas, of which the newest alone are kept: see [`UsageStore::quotas`].
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -184,7 +208,7 @@ pub trait UsageStore: Send + Sync {
         from: NaiveDate,
         to: NaiveDate,
         user: Option<&str>,
-        each: &mut dyn FnMut(UsageEvent),
+        each: &mut dyn FnMut(UsageEvent) -> ControlFlow<()>,
     ) -> Result<()>;
 
     /// The noise of a range of days, of one user or of all, by reason code ([`NO_REASON`] where it has none).
@@ -200,4 +224,57 @@ pub trait UsageStore: Send + Sync {
     /// # Errors
     /// See [`StoreError`].
     fn replace_days(&self, days: &[NaiveDate], events: &mut dyn Iterator<Item = UsageEvent>) -> Result<()>;
+
+    /// Brings the roll-ups of up to `limit` days of users in step with their events; true where more are left. Questions are
+    /// answered rightly in any case, and the faster the less is left.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn refresh(&self, limit: usize) -> Result<bool>;
+
+    /// Hands the days of users, of these or of all, to `each` until that breaks: by day, then by user.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn user_days(
+        &self,
+        from: NaiveDate,
+        to: NaiveDate,
+        users: Option<&BTreeSet<String>>,
+        each: &mut dyn FnMut(NaiveDate, &str, UserDay) -> ControlFlow<()>,
+    ) -> Result<()>;
+
+    /// Everybody's days of a range; those without any count are absent.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn organization_days(&self, from: NaiveDate, to: NaiveDate) -> Result<BTreeMap<NaiveDate, OrganizationDay>>;
+
+    /// What each user did in a range of days. Costs by months rather than by days.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn totals(&self, from: NaiveDate, to: NaiveDate) -> Result<BTreeMap<String, Totals>>;
+
+    /// On which of the 64 days that end with `to` each user was active; those who were not are absent.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn activity(&self, to: NaiveDate) -> Result<Vec<Activity>>;
+
+    /// The client that each user was last seen with.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn last_seen(&self) -> Result<BTreeMap<String, Client>>;
+
+    /// Takes a person out: everything of `user` is booked on `pseudonym` from now on, without what points at the person
+    /// (machine, session, account, ids of requests). Counts stay as they are. Gives the days that name the pseudonym now.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn forget(&self, user: &str, pseudonym: &str) -> Result<BTreeSet<NaiveDate>>;
+
+    /// Whether other proxies write to it, too.
+    fn is_shared(&self) -> bool;
 }

@@ -4,9 +4,13 @@ mod acceptance;
 mod day;
 mod day_file;
 mod event;
+mod rollup;
 #[cfg(test)]
 pub(crate) mod sample;
 
 pub use acceptance::{Acceptance, ChatActions, Fates, Sessions, ToldFates};
 pub use day::{DayUsage, EventGroup, UNKNOWN, UserUsage, add_edits, add_known, add_tokens};
 pub use event::UsageEvent;
+pub use rollup::{
+    Activity, COUNTERS, Cell, Cells, Client, Counts, Engagement, OrganizationDay, Surface, Surfaces, Totals, UserDay,
+};

@@ -2,6 +2,7 @@
 //! record, the store, the day's file and the report.
 
 use std::fs;
+use std::ops::ControlFlow;
 
 use copilens::copilot::vocabulary::{Edits, Tokens};
 use copilens::sim::copilot::control;
@@ -170,7 +171,12 @@ fn assert_stored(site: &Site, sums: [u64; 3]) {
     let store = SqliteStore::open_to_read(&site.path("logs/usage.sqlite3")).unwrap();
     let mut events = Vec::new();
     for day in store.days().unwrap() {
-        store.events(day, day, Some("alice"), &mut |event| events.push(event)).unwrap();
+        store
+            .events(day, day, Some("alice"), &mut |event| {
+                events.push(event);
+                ControlFlow::Continue(())
+            })
+            .unwrap();
     }
     let sum = |count: fn(&copilens::usage::UsageEvent) -> u64| events.iter().map(count).sum::<u64>();
     let input = sum(|event| event.tokens.input.unwrap());

@@ -13,6 +13,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -22,11 +23,11 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use self::acceptance::Changes;
 use self::error::Context;
 use self::readers::Readers;
-use super::{AccountUse, Inserted, LastEditor, Noticed, Result, StoreError, UsageStore};
+use super::{AccountUse, Inserted, LastEditor, Noticed, Result, StoreError, Taken, UsageStore};
 use crate::copilot::observation::{Notice, Quota};
 use crate::exchange::ExchangeId;
 use crate::identity::secret_file::FileId;
-use crate::usage::{Acceptance, DayUsage, UsageEvent};
+use crate::usage::{Acceptance, Activity, Client, DayUsage, OrganizationDay, Totals, UsageEvent, UserDay};
 
 /// The file's name in the log folder.
 pub const FILE_NAME: &str = "usage.sqlite3";
@@ -174,13 +175,13 @@ impl UsageStore for SqliteStore {
         })
     }
 
-    fn take_notice(&self, notices: &[Noticed]) -> Result<BTreeSet<NaiveDate>> {
+    fn take_notice(&self, notices: &[Noticed]) -> Result<Taken> {
         self.write(|transaction| {
             let mut changes = Changes::default();
             for noticed in notices {
                 take(transaction, &mut changes, noticed)?;
             }
-            changes.apply(transaction)
+            Ok(Taken { days: changes.apply(transaction)?, gains: Vec::new() })
         })
     }
 
@@ -249,7 +250,7 @@ impl UsageStore for SqliteStore {
         from: NaiveDate,
         to: NaiveDate,
         user: Option<&str>,
-        each: &mut dyn FnMut(UsageEvent),
+        each: &mut dyn FnMut(UsageEvent) -> ControlFlow<()>,
     ) -> Result<()> {
         self.ask(|connection| questions::events(connection, from, to, user, each))
     }
@@ -267,6 +268,44 @@ impl UsageStore for SqliteStore {
             }
             put(transaction, events)
         })
+    }
+
+    fn refresh(&self, _limit: usize) -> Result<bool> {
+        Ok(false)
+    }
+
+    fn user_days(
+        &self,
+        _from: NaiveDate,
+        _to: NaiveDate,
+        _users: Option<&BTreeSet<String>>,
+        _each: &mut dyn FnMut(NaiveDate, &str, UserDay) -> ControlFlow<()>,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    fn organization_days(&self, _from: NaiveDate, _to: NaiveDate) -> Result<BTreeMap<NaiveDate, OrganizationDay>> {
+        Ok(BTreeMap::new())
+    }
+
+    fn totals(&self, _from: NaiveDate, _to: NaiveDate) -> Result<BTreeMap<String, Totals>> {
+        Ok(BTreeMap::new())
+    }
+
+    fn activity(&self, _to: NaiveDate) -> Result<Vec<Activity>> {
+        Ok(Vec::new())
+    }
+
+    fn last_seen(&self) -> Result<BTreeMap<String, Client>> {
+        Ok(BTreeMap::new())
+    }
+
+    fn forget(&self, _user: &str, _pseudonym: &str) -> Result<BTreeSet<NaiveDate>> {
+        Ok(BTreeSet::new())
+    }
+
+    fn is_shared(&self) -> bool {
+        false
     }
 }
 

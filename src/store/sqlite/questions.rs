@@ -1,6 +1,7 @@
 //! What is asked of the events, as SQL. Each question goes by an index.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -203,12 +204,14 @@ pub(super) fn events(
     from: NaiveDate,
     to: NaiveDate,
     user: Option<&str>,
-    each: &mut dyn FnMut(UsageEvent),
+    each: &mut dyn FnMut(UsageEvent) -> ControlFlow<()>,
 ) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(&format!("SELECT {} {EVENTS}", row::COLUMNS))?;
     let mut rows = statement.query(params![from.to_string(), to.to_string(), user])?;
     while let Some(row) = rows.next()? {
-        each(row::read(row)?);
+        if each(row::read(row)?).is_break() {
+            break;
+        }
     }
     Ok(())
 }

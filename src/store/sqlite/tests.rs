@@ -45,7 +45,12 @@ fn tomorrow(event: UsageEvent) -> UsageEvent {
 
 fn events_of(store: &SqliteStore, from: NaiveDate, to: NaiveDate, user: Option<&str>) -> Vec<UsageEvent> {
     let mut events = Vec::new();
-    store.events(from, to, user, &mut |event| events.push(event)).unwrap();
+    store
+        .events(from, to, user, &mut |event| {
+            events.push(event);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
     events
 }
 

@@ -54,7 +54,7 @@ const ACCEPTED: Fate = Fate::Accepted { partially: false };
 #[test]
 fn a_suggestion_is_booked_on_its_exchanges_day() {
     let store = store_with(&[completion(1, "ada")]);
-    let changed = store.take_notice(&[told(1, "ada", vec![report(1, Fate::Shown), report(1, ACCEPTED)])]).unwrap();
+    let changed = store.take_notice(&[told(1, "ada", vec![report(1, Fate::Shown), report(1, ACCEPTED)])]).unwrap().days;
     assert_eq!(changed, BTreeSet::from([today(), next_day()]));
     let fates = completions(&store, today(), "ada");
     assert_eq!((fates.shown, fates.accepted, fates.lines_shown, fates.lines_accepted), (1, 1, 2, 2));
@@ -65,7 +65,7 @@ fn a_suggestion_is_booked_on_its_exchanges_day() {
 #[test]
 fn telemetry_that_comes_first_waits_for_its_exchange() {
     let store = store_with(&[]);
-    assert_eq!(store.take_notice(&[shown_later(1, "ada")]).unwrap(), BTreeSet::from([next_day()]));
+    assert_eq!(store.take_notice(&[shown_later(1, "ada")]).unwrap().days, BTreeSet::from([next_day()]));
     assert_eq!(completions(&store, next_day(), "ada").shown, 1);
     let inserted = store.insert(&[completion(1, "grace"), completion(2, "ada")]).unwrap();
     assert_eq!(inserted.rebooked, BTreeSet::new(), "another user's request, another request");
@@ -82,7 +82,7 @@ fn what_is_told_twice_counts_once_across_restarts() {
     store.take_notice(&[notice.clone(), notice.clone()]).unwrap();
     drop(store);
     let store = SqliteStore::open(&path).unwrap();
-    assert_eq!(store.take_notice(&[Noticed { id: id(5), ..notice }]).unwrap(), BTreeSet::new());
+    assert_eq!(store.take_notice(&[Noticed { id: id(5), ..notice }]).unwrap().days, BTreeSet::new());
     assert_eq!(completions(&store, today(), "ada").shown, 1);
 }
 
@@ -169,7 +169,7 @@ fn next_edits_chat_actions_and_sessions_count_apart() {
 #[test]
 fn who_sends_no_telemetry_is_absent_and_who_sends_empty_telemetry_is_not() {
     let store = store_with(&[completion(1, "ada"), completion(2, "grace")]);
-    assert_eq!(store.take_notice(&[noticed(1, "linus", vec![])]).unwrap(), BTreeSet::from([next_day()]));
+    assert_eq!(store.take_notice(&[noticed(1, "linus", vec![])]).unwrap().days, BTreeSet::from([next_day()]));
     assert_eq!(store.acceptance(today()).unwrap(), BTreeMap::new());
     assert_eq!(store.acceptance(next_day()).unwrap(), BTreeMap::from([("linus".to_owned(), Acceptance::default())]));
     assert_eq!(store.days().unwrap(), [today(), next_day()]);
@@ -271,9 +271,9 @@ fn what_the_command_line_tells_does_not_make_suggestions_known() {
     assert_eq!(suggestions(), None);
     assert_eq!(store.acceptance(next_day()).unwrap()["ada"].sessions.lines_added, 12);
     // Nothing but that an editor reports, which makes nothing of unknown 0.
-    assert_eq!(store.take_notice(&[noticed(2, "ada", vec![])]).unwrap(), BTreeSet::from([next_day()]));
+    assert_eq!(store.take_notice(&[noticed(2, "ada", vec![])]).unwrap().days, BTreeSet::from([next_day()]));
     assert_eq!(suggestions(), Some(Fates::default()));
-    assert_eq!(store.take_notice(&[by_cli(3)]).unwrap(), BTreeSet::new());
+    assert_eq!(store.take_notice(&[by_cli(3)]).unwrap().days, BTreeSet::new());
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn what_was_done_with_an_answer_is_booked_on_its_day_whichever_comes_first() {
         [of(today()), of(next_day())]
     };
     let after = store_with(&events);
-    assert_eq!(after.take_notice(std::slice::from_ref(&told)).unwrap(), BTreeSet::from([today(), next_day()]));
+    assert_eq!(after.take_notice(std::slice::from_ref(&told)).unwrap().days, BTreeSet::from([today(), next_day()]));
     assert_eq!(copied(&after), [2, 0]);
     let before = store_with(&[]);
     before.take_notice(&[told]).unwrap();

@@ -120,7 +120,7 @@ fn again_in_any_order(arrivals: Vec<Arrival>) -> impl Strategy<Value = Vec<Arriv
 fn take_in(store: &SqliteStore, arrival: &Arrival) -> BTreeSet<NaiveDate> {
     match arrival {
         Arrival::Event(event) => store.insert(std::slice::from_ref(event)).unwrap().rebooked,
-        Arrival::Notice(noticed) => store.take_notice(std::slice::from_ref(noticed)).unwrap(),
+        Arrival::Notice(noticed) => store.take_notice(std::slice::from_ref(noticed)).unwrap().days,
     }
 }
 

@@ -1,0 +1,40 @@
+//! Reports: usage in formats that other tools read, put together from the store and the allowlist.
+//!
+//! What a report looks like is in [`usage`](crate::usage); here is who asks the store what, and who stands behind a name.
+
+mod roster;
+
+use std::io;
+use std::sync::Arc;
+
+pub use roster::{Person, Roster, team_id};
+
+use crate::config::Unknown;
+use crate::store::{StoreError, UsageStore};
+
+/// Why a report was not written, or not to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Whoever reads it.
+    #[error(transparent)]
+    Write(#[from] io::Error),
+}
+
+/// The result of writing a report.
+pub type Result<T> = std::result::Result<T, ReportError>;
+
+/// What all reports are made of.
+#[derive(Clone)]
+pub struct Reports {
+    /// Usage.
+    pub store: Arc<dyn UsageStore>,
+    /// Who is who.
+    pub roster: Arc<Roster>,
+    /// `organization`.
+    pub organization: String,
+    /// `reports.unknown`.
+    pub unknown: Unknown,
+}
