@@ -12,6 +12,7 @@
 //! pending     completions that nobody saw yet; a notice that one was shown makes it a turn
 //! samples     what was not recognised -> logs/unrecognised
 //! days        store -> logs/metrics/copilot-usage_<day>.json
+//! rollups     store -> its roll-ups, for reports
 //! rebuild   record files -> store -> day files     (by hand, and where the store is new)
 //! ```
 
@@ -25,6 +26,7 @@ mod pending;
 mod rebuild;
 mod record;
 mod retention;
+mod rollups;
 mod samples;
 mod understanding;
 mod worker;

@@ -13,6 +13,7 @@ use super::booking::Booking;
 use super::fault::Fault;
 use super::files::RecordFiles;
 use super::rebuild::rebuild;
+use super::rollups::RollUps;
 use crate::config::Live;
 use crate::metrics::Metrics;
 use crate::spool::{Entry, Reader, Spool, SpoolError};
@@ -43,9 +44,10 @@ enum Footing {
     Lost(StoreError),
 }
 
-/// What may be held up: the work on batches, and the day files behind it.
+/// What may be held up: the work on batches, and the projections behind it.
 const RECORDS: &str = "records";
 const DAY_FILES: &str = "the day file";
+const ROLL_UPS: &str = "the roll-ups";
 
 /// What the thread tells the outside.
 #[derive(Debug, Default)]
@@ -100,6 +102,7 @@ pub struct Recorder {
     files: RecordFiles,
     footing: Footing,
     booking: Booking,
+    rollups: RollUps,
     progress: Arc<Progress>,
 }
 
@@ -114,7 +117,8 @@ impl Recorder {
         metrics: Arc<Metrics>,
     ) -> Self {
         let booking = Booking::new(Arc::clone(&store), files.clone(), live, metrics);
-        Self { spool, store, files, footing: Footing::Unknown, booking, progress: Arc::default() }
+        let rollups = RollUps::new(Arc::clone(&store));
+        Self { spool, store, files, footing: Footing::Unknown, booking, rollups, progress: Arc::default() }
     }
 
     /// Starts the thread.
@@ -132,13 +136,17 @@ impl Recorder {
         self.attempt(|_| Ok(()));
         let mut reader = self.spool.reader();
         while let Some(batch) = self.next(&mut reader) {
-            let was_short = !batch.is_empty() && batch.len() < BATCH;
-            if !batch.is_empty() && !self.attempt(|recorder| recorder.booking.book(&batch)) {
+            let is_idle = batch.is_empty();
+            let was_short = !is_idle && batch.len() < BATCH;
+            if !is_idle && !self.attempt(|recorder| recorder.booking.book(&batch)) {
                 break;
             }
             self.spool.settle(batch.into_iter().map(|entry| entry.token));
             if let Some(written) = self.booking.days.write_if_due() {
                 self.report(DAY_FILES, written.err().map(|error| error.to_string()));
+            }
+            if let Some(refreshed) = self.rollups.refresh_if_due(is_idle) {
+                self.report(ROLL_UPS, refreshed.err().map(|error| error.to_string()));
             }
             if was_short && !self.stopping() {
                 std::thread::park_timeout(GATHER);
