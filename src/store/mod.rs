@@ -7,6 +7,8 @@ mod account;
 mod error;
 mod fact;
 mod sqlite;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;

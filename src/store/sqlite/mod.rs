@@ -9,7 +9,7 @@ mod questions;
 mod readers;
 mod row;
 #[cfg(test)]
-mod tests;
+pub(in crate::store) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;

@@ -1,6 +1,11 @@
 //! A file of an earlier version is brought up to date where it is, with what it has.
 
+use chrono::TimeDelta;
+
 use super::*;
+use crate::copilot::vocabulary::Tokens;
+use crate::store::tests::{fold, shown_later, today};
+use crate::usage::sample::{chat, id, noon};
 
 /// The store's file as the first version made it, with one event.
 fn first_version(path: &Path) {
@@ -45,7 +50,7 @@ fn a_store_of_the_first_version_keeps_its_events_and_takes_in_all_that_is_new() 
     assert!(store.was_answered("ada", "request-1", (noon() + TimeDelta::hours(1), id(9))).unwrap());
     assert!(store.had_turn("ada", "interaction-2", (noon() + TimeDelta::hours(1), id(9))).unwrap());
 
-    store.take_notice(&[telemetry::shown_later(1, "ada")]).unwrap();
+    store.take_notice(&[shown_later(1, "ada")]).unwrap();
     assert_eq!(store.acceptance(today()).unwrap()["ada"].completions.shown, 1);
     drop(store);
     let again = SqliteStore::open(&path).unwrap();

@@ -11,6 +11,8 @@ use crate::copilot::observation::{
     Account, ChatAction, ChatActionKind, Fate, Observation, SuggestionKind, SuggestionReport,
 };
 
+on_each_engine!(the_order_does_not_matter_and_the_counts_are_the_models,);
+
 /// Something that comes to the store.
 #[derive(Debug, Clone)]
 enum Arrival {
@@ -117,35 +119,21 @@ fn again_in_any_order(arrivals: Vec<Arrival>) -> impl Strategy<Value = Vec<Arriv
 }
 
 /// Takes one arrival in. Gives the days that the store says have changed.
-fn take_in(store: &SqliteStore, arrival: &Arrival) -> BTreeSet<NaiveDate> {
+fn take_in(store: &dyn UsageStore, arrival: &Arrival) -> BTreeSet<NaiveDate> {
     match arrival {
         Arrival::Event(event) => store.insert(std::slice::from_ref(event)).unwrap().rebooked,
         Arrival::Notice(noticed) => store.take_notice(std::slice::from_ref(noticed)).unwrap().days,
     }
 }
 
-fn acceptance(store: &SqliteStore) -> BTreeMap<NaiveDate, BTreeMap<String, Acceptance>> {
+fn acceptance(store: &dyn UsageStore) -> BTreeMap<NaiveDate, BTreeMap<String, Acceptance>> {
     days().map(|day| (day, store.acceptance(day).unwrap())).filter(|(_, users)| !users.is_empty()).collect()
 }
 
 /// All that the store knows from telemetry, as text.
-fn tables(store: &SqliteStore) -> String {
-    let dump = |connection: &Connection| {
-        let mut text = String::new();
-        for table in ["suggestion", "chat_action", "cli_session", "acceptance", "account", "quota"] {
-            let mut statement = connection.prepare(&format!("SELECT * FROM {table}"))?;
-            let columns = statement.column_count();
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                for column in 0..columns {
-                    text.push_str(&format!("{:?} ", row.get_ref(column)?));
-                }
-                text.push('\n');
-            }
-        }
-        Ok(text)
-    };
-    store.ask(dump).unwrap()
+fn tables(store: &TestStore) -> Vec<String> {
+    let tables = ["suggestion", "chat_action", "cli_session", "acceptance", "account", "quota"];
+    tables.into_iter().flat_map(|table| store.place.rows(table)).collect()
 }
 
 /// What is known of a suggestion: its reports, each with its day.
@@ -231,27 +219,24 @@ fn model(arrivals: &[Arrival]) -> BTreeMap<NaiveDate, BTreeMap<String, Acceptanc
     days
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
-
-    #[test]
-    fn the_order_does_not_matter_and_the_counts_are_the_models(
-        (arrivals, others) in any_arrivals().prop_flat_map(|arrivals| (Just(arrivals.clone()), again_in_any_order(arrivals)))
-    ) {
-        let (one, other) = (store_with(&[]), store_with(&[]));
+fn the_order_does_not_matter_and_the_counts_are_the_models(engine: Engine) {
+    let any = any_arrivals().prop_flat_map(|arrivals| (Just(arrivals.clone()), again_in_any_order(arrivals)));
+    check(24, &any, |(arrivals, others)| {
+        let (one, other) = (engine.store_with(&[]), engine.store_with(&[]));
         for arrival in &arrivals {
-            let before = acceptance(&one);
-            let said = take_in(&one, arrival);
-            let after = acceptance(&one);
+            let before = acceptance(&*one);
+            let said = take_in(&*one, arrival);
+            let after = acceptance(&*one);
             let changed: BTreeSet<_> = days().filter(|day| before.get(day) != after.get(day)).collect();
             prop_assert_eq!(said, changed);
         }
-        prop_assert_eq!(acceptance(&one), model(&arrivals));
+        prop_assert_eq!(acceptance(&*one), model(&arrivals));
         for arrival in &others {
-            take_in(&other, arrival);
+            take_in(&*other, arrival);
         }
         prop_assert_eq!(tables(&other), tables(&one));
-        let users = |store: &SqliteStore| store.accounts(NaiveDate::default(), today() + TimeDelta::days(9)).unwrap();
+        let users = |store: &TestStore| store.accounts(NaiveDate::default(), today() + TimeDelta::days(9)).unwrap();
         prop_assert_eq!(users(&other), users(&one));
-    }
+        Ok(())
+    });
 }
