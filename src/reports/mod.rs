@@ -2,12 +2,14 @@
 //!
 //! What a report looks like is in [`usage`](crate::usage); here is who asks the store what, and who stands behind a name.
 
+mod github;
+mod lines;
 mod roster;
 
 use std::io;
 use std::sync::Arc;
 
-pub use roster::{Person, Roster, team_id};
+pub use roster::{Person, Roster, team_id, team_slug};
 
 use crate::config::Unknown;
 use crate::store::{StoreError, UsageStore};

@@ -1,12 +1,13 @@
 //! Who stands behind an allowlist's name: the login, id and teams that reports tell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 use sha2::{Digest as _, Sha256};
 
 use crate::identity::Account;
 use crate::store::{Result, UsageStore};
+use crate::usage::github::Identity;
 
 /// Later than any day on record; four digits, as stores compare days.
 const LAST_DAY: NaiveDate = match NaiveDate::from_ymd_opt(9999, 12, 31) {
@@ -29,6 +30,8 @@ pub struct Person {
     pub teams: Vec<String>,
     /// Whether the allowlist lets the user pass.
     pub enabled: bool,
+    /// GitHub's name of the account's plan, as it was told last.
+    pub plan: Option<String>,
 }
 
 /// Everybody on the allowlist, by name; who is not on it any more is known by name and what was seen.
@@ -48,7 +51,7 @@ impl Roster {
             let name = account.name.as_str().to_owned();
             let login = account.github_login.clone().unwrap_or_default();
             let (email, teams, enabled) = (account.email.clone(), account.teams.clone(), !account.disabled);
-            people.insert(name.clone(), Person { name, login, github_id: None, email, teams, enabled });
+            people.insert(name.clone(), Person { name, login, email, teams, enabled, ..Person::default() });
         }
         let mut uses = store.accounts(NaiveDate::default(), LAST_DAY)?;
         uses.sort_by_key(|used| used.last_day);
@@ -64,6 +67,7 @@ impl Roster {
                 _ => {}
             }
             person.github_id = used.account.github_id.or(person.github_id);
+            person.plan = used.account.plan.or(person.plan.take());
         }
         for person in people.values_mut().filter(|person| person.login.is_empty()) {
             person.login.clone_from(&person.name);
@@ -82,6 +86,44 @@ impl Roster {
     pub fn people(&self) -> impl Iterator<Item = &Person> {
         self.people.values()
     }
+
+    /// The names of a team's members, by the team's slug; none where the allowlist has no such team.
+    #[must_use]
+    pub fn team(&self, slug: &str) -> Option<BTreeSet<String>> {
+        let is_in = |person: &&Person| person.teams.iter().any(|team| team_slug(team) == slug);
+        let members: BTreeSet<String> = self.people().filter(is_in).map(|person| person.name.clone()).collect();
+        Some(members).filter(|members| !members.is_empty())
+    }
+}
+
+impl Person {
+    /// Login and number, as GitHub's records name the person.
+    #[must_use]
+    pub fn identity(&self) -> Identity<'_> {
+        Identity { login: &self.login, id: self.github_id }
+    }
+
+    /// Slug and name of the person's teams, in the allowlist's order and each once.
+    #[must_use]
+    pub fn teams_by_slug(&self) -> Vec<(String, &str)> {
+        let mut teams: Vec<(String, &str)> = Vec::new();
+        for name in &self.teams {
+            let slug = team_slug(name);
+            if !slug.is_empty() && teams.iter().all(|(known, _)| *known != slug) {
+                teams.push((slug, name));
+            }
+        }
+        teams
+    }
+}
+
+/// A team's name as GitHub writes it in addresses: in lower case, with one `-` for whatever is no letter, digit or `_`. Letters
+/// of other scripts stay as they are, which GitHub would transliterate.
+#[must_use]
+pub fn team_slug(name: &str) -> String {
+    let is_part = |character: char| character.is_alphanumeric() || character == '_';
+    let parts = name.split(|character| !is_part(character)).filter(|part| !part.is_empty());
+    parts.map(str::to_lowercase).collect::<Vec<_>>().join("-")
 }
 
 /// The number of a team in reports: GitHub's are not known here, and readers group by it. Made of the team's name, so it stays

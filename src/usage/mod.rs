@@ -4,6 +4,7 @@ mod acceptance;
 mod day;
 mod day_file;
 mod event;
+pub mod github;
 mod rollup;
 #[cfg(test)]
 pub(crate) mod sample;
