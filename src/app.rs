@@ -18,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 pub use log_folder::LogFolder;
 
-use crate::admin::{self, AdminState, AdminToken, Onboarding};
+use crate::admin::{self, Access, AdminState, AdminToken, Onboarding};
 use crate::certs::{CaCertificate, CaError, CaFiles, LeafAuthority, LeafError};
-use crate::config::{self, Content, Live, Settings, StoreUrl};
+use crate::config::{self, Content, Live, Settings, StoreUrl, Tokens};
 use crate::identity::secret_file::{Problem, SecretError};
 use crate::metrics::{self, Metrics};
 use crate::proxy::{self, OwnListeners, Proxy, RootsError};
@@ -142,6 +142,7 @@ impl App {
         let path = settings.log_dir.clone();
         config::write_user_auth(&loaded).map_err(|source| StartError::Io { path, source })?;
         let token = AdminToken::read_or_create(&settings.admin.token_file)?;
+        let access = Access::new(token, Arc::new(Tokens::beside(&settings.admin.token_file)));
         let ca = CaFiles::open_or_create(&settings.certs.dir)?;
         let (made_ca, certificate) = (ca.created(), ca.certificate().clone());
         let upstream_tls = proxy::client_config(settings.upstream.extra_ca.as_deref(), certificate.der())?;
@@ -162,7 +163,7 @@ impl App {
 
         let health = health(&live, &folder, &spool, &recorder, certificate.clone());
         let onboarding = Arc::new(ArcSwap::from_pointee(onboarding(&settings, certificate, proxy_address)));
-        let pages = AdminState { onboarding: Arc::clone(&onboarding), health, metrics: Arc::new(registry), token };
+        let pages = AdminState { onboarding: Arc::clone(&onboarding), health, metrics: Arc::new(registry), access };
         let proxy = Proxy::new(proxy::Parts {
             live: Arc::clone(&live),
             leafs,

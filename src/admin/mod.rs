@@ -1,5 +1,6 @@
 //! The admin listener's pages. The onboarding part of it is open to everyone and is also served through the proxy.
 
+mod access;
 mod address;
 mod downloads;
 mod health;
@@ -19,12 +20,16 @@ use axum::response::Redirect;
 use axum::routing::get;
 use prometheus_client::registry::Registry;
 
+pub use access::Access;
 pub use address::ProxyAddress;
 pub use health::{Condition, Health};
 pub use onboarding::Onboarding;
 pub use token::AdminToken;
 
+use access::Guard;
 use onboarding::{AddressSource, Site};
+
+use crate::identity::Scope;
 
 /// What the admin listener shows. The onboarding facts may be swapped at any time, for example after a reload.
 #[derive(Clone)]
@@ -35,15 +40,16 @@ pub struct AdminState {
     pub health: Health,
     /// What `/metrics` tells.
     pub metrics: Arc<Registry>,
-    /// Opens what is not for everybody.
-    pub token: AdminToken,
+    /// What opens what is not for everybody.
+    pub access: Access,
 }
 
 /// All pages of the admin listener.
 pub fn router(state: AdminState) -> Router {
     let site = Site { onboarding: state.onboarding, address: AddressSource::HostHeader };
     let pages = Router::new().route("/", get(|| async { Redirect::to("/install") }));
-    let guarded = metrics::routes(state.metrics).route_layer(from_fn_with_state(state.token, token::require));
+    let guard = Guard { access: state.access, needed: Scope::Metrics, refuse: access::refuse_in_words };
+    let guarded = metrics::routes(state.metrics).route_layer(from_fn_with_state(guard, access::require));
     finish(pages.merge(onboarding_pages(site)).merge(health::routes(state.health)).merge(guarded))
 }
 

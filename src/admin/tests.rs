@@ -8,7 +8,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::certs::{CaCertificate, CaFiles};
-use crate::config::{HostPort, ReachedAt};
+use crate::config::{HostPort, ReachedAt, Tokens};
 
 fn new_ca() -> CaCertificate {
     let dir = tempfile::tempdir().unwrap();
@@ -34,9 +34,11 @@ fn admin_with(onboarding: Onboarding, problems: &'static [&'static str]) -> Rout
         let owned = |text: &&str| text.trim_start_matches('!').to_owned();
         Condition { problems: texts(false).map(owned).collect(), notes: texts(true).map(owned).collect() }
     });
-    let token = AdminToken::read_or_create(&tempfile::tempdir().unwrap().path().join("token")).unwrap();
+    let token_file = tempfile::tempdir().unwrap().path().join("token");
+    let tokens = Arc::new(Tokens::beside(&token_file));
+    let access = Access::new(AdminToken::read_or_create(&token_file).unwrap(), tokens);
     let onboarding = Arc::new(ArcSwap::from_pointee(onboarding));
-    router(AdminState { onboarding, health, metrics: Arc::default(), token })
+    router(AdminState { onboarding, health, metrics: Arc::default(), access })
 }
 
 fn admin() -> Router {

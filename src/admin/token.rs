@@ -1,16 +1,9 @@
-//! The admin token, which opens what is not for everybody: made by the first start, and sent by clients as
-//! `Authorization: Bearer` (RFC 6750 section 2.1).
+//! The admin token, which opens everything: made by the first start.
 
 use std::io;
 use std::path::Path;
 
-use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
-use subtle::ConstantTimeEq;
-
+use crate::identity::TokenDigest;
 use crate::identity::secret_file::{self, Problem, SecretError};
 
 /// Random bytes of a new token.
@@ -58,22 +51,10 @@ impl AdminToken {
         Ok(Self(token))
     }
 
-    fn admits(&self, headers: &HeaderMap) -> bool {
-        let mut given = headers.get_all(AUTHORIZATION).iter();
-        let (Some(given), None) = (given.next(), given.next()) else { return false };
-        given.as_bytes().split_at_checked(7).is_some_and(|(scheme, token)| {
-            scheme.eq_ignore_ascii_case(b"bearer ") && bool::from(token.ct_eq(self.0.as_bytes()))
-        })
+    /// Whether a token of this digest is it. Takes the same time for every digest.
+    pub(super) fn is(&self, token: TokenDigest) -> bool {
+        TokenDigest::of(self.0.as_bytes()) == token
     }
-}
-
-/// Lets requests with the token pass.
-pub(super) async fn require(State(token): State<AdminToken>, request: Request, next: Next) -> Response {
-    if token.admits(request.headers()) {
-        return next.run(request).await;
-    }
-    let challenge = [(WWW_AUTHENTICATE, r#"Bearer realm="copilens""#)];
-    (StatusCode::UNAUTHORIZED, challenge, "send the admin token: Authorization: Bearer TOKEN\n").into_response()
 }
 
 #[cfg(test)]
@@ -101,18 +82,11 @@ mod tests {
     }
 
     #[test]
-    fn only_the_whole_token_is_admitted_and_only_once() {
+    fn only_the_whole_token_is_it() {
         let token = AdminToken("0123456789abcdef".to_owned());
-        let admits = |values: &[&str]| {
-            let pairs = values.iter().map(|value| (AUTHORIZATION, value.parse().unwrap()));
-            token.admits(&pairs.collect())
-        };
-        assert!(admits(&["Bearer 0123456789abcdef"]) && admits(&["bearer 0123456789abcdef"]));
-        for wrong in
-            ["", "Bearer", "Bearer ", "Bearer 0123456789abcde", "Bearer 0123456789abcdeF", "Basic 0123456789abcdef"]
-        {
-            assert!(!admits(&[wrong]), "{wrong}");
+        assert!(token.is(TokenDigest::of(b"0123456789abcdef")));
+        for wrong in ["", "0123456789abcde", "0123456789abcdeF", "0123456789abcdef\n"] {
+            assert!(!token.is(TokenDigest::of(wrong.as_bytes())), "{wrong}");
         }
-        assert!(!admits(&[]) && !admits(&["Bearer 0123456789abcdef", "Bearer 0123456789abcdef"]));
     }
 }

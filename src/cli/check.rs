@@ -9,7 +9,7 @@ use crate::admin::AdminToken;
 use crate::app::store_path;
 use crate::certs::{CERTIFICATE_FILE, CaFiles};
 use crate::cli::{CONFIG, Failure, IO};
-use crate::config::{Error, Settings, Sources};
+use crate::config::{Error, Settings, Sources, tokens};
 use crate::identity::Scheme;
 use crate::identity::secret_file::Problem;
 use crate::proxy;
@@ -59,6 +59,7 @@ pub(crate) fn run(sources: &Sources, out: &mut dyn Write) -> Result<(), Failure>
 fn check_files(settings: &Settings, findings: &mut Findings) {
     check_auth(settings, findings);
     check_token(&settings.admin.token_file, findings);
+    check_tokens(&settings.admin.token_file, findings);
     check_ca(settings, findings);
     check_folder(&settings.log_dir, findings);
     check_store(settings, findings);
@@ -85,6 +86,20 @@ fn check_token(file: &Path, findings: &mut Findings) {
             findings.remark(format!("{}: will be made by the first `copilens run`", file.display()));
         }
         Err(error) => findings.fault(&error, matches!(error.problem, Problem::Io(_))),
+    }
+}
+
+fn check_tokens(admin_token: &Path, findings: &mut Findings) {
+    match tokens::load(&tokens::path(admin_token)) {
+        Ok(entries) => {
+            for entry in entries.iter().filter(|entry| entry.is_expired(Utc::now())) {
+                let name = &entry.name;
+                findings.remark(format!(
+                    "token {name} has expired; `copilens tokens remove {name}` makes room for a new one"
+                ));
+            }
+        }
+        Err(error) => findings.fault(&error, matches!(error, Error::Io { .. })),
     }
 }
 

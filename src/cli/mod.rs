@@ -9,6 +9,7 @@ mod logging;
 mod rebuild;
 mod report;
 mod run;
+mod tokens;
 mod users;
 
 use std::io::{self, Write};
@@ -49,6 +50,9 @@ enum Command {
     /// The allowlist: who may pass, and their passwords
     #[command(subcommand)]
     Users(Users),
+    /// Bearer tokens for the admin listener
+    #[command(subcommand)]
+    Tokens(tokens::Tokens),
     /// A user's client settings, ready to paste
     Env {
         /// The user
@@ -133,6 +137,9 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     if let Some(error) = error.downcast_ref::<config::allowlist_edit::EditError>() {
         return error.exit_code();
     }
+    if let Some(error) = error.downcast_ref::<config::tokens::TokenError>() {
+        return error.exit_code();
+    }
     if error.downcast_ref::<crate::identity::NameError>().is_some() { USAGE } else { IO }
 }
 
@@ -164,6 +171,7 @@ fn run(command: Command, sources: Sources) -> Result<(), Failure> {
         Command::Run => run::run(sources),
         Command::Check => check::run(&sources, out),
         Command::Users(command) => Ok(users(&command, &sources.settings()?, out)?),
+        Command::Tokens(command) => Ok(command.run(&sources.settings()?, Utc::now(), out)?),
         Command::Env { name, client } => Ok(env::print(&sources.settings()?, &name, client, out)?),
         Command::Ca(command) => Ok(command.run(&sources.settings()?.certs.dir, out)?),
         Command::Report(arguments) => {

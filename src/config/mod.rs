@@ -14,6 +14,7 @@ mod networks;
 mod reader;
 mod settings;
 mod settings_file;
+pub mod tokens;
 mod user_auth;
 
 pub use allowlist::Allowlist;
@@ -29,4 +30,5 @@ pub use settings::{
     Admin, Auth, Capture, Certs, Compat, Content, Intercept, Metrics, Noise, OnFailure, Records, Reports, Settings,
     Store, StoreUrl, Unknown, Upstream,
 };
+pub use tokens::Tokens;
 pub use user_auth::write_user_auth;

@@ -10,9 +10,11 @@ mod name;
 mod password;
 pub mod secret_file;
 mod seed;
+mod token;
 
 pub(crate) use directory::ANONYMOUS;
 pub use directory::{Account, Directory, User};
 pub use name::{NameError, UserName};
 pub use password::{Password, Scheme};
 pub use seed::Seed;
+pub use token::{Scope, ScopeError, Token, TokenDigest};

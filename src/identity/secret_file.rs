@@ -107,6 +107,37 @@ pub fn create(path: &Path, secret: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes a secret file in one step, for its owner alone (mode 0600), in the place of the one that is there. Where it may, it
+/// gives the file to the owner of the first of `like` that exists, who may be another user than the one of this process.
+///
+/// # Errors
+/// What the system says; the file is as it was then.
+pub fn replace(path: &Path, secret: &str, like: &[&Path]) -> io::Result<()> {
+    // A link stays a link: what it leads to is replaced.
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    // tempfile opens with O_EXCL and mode 0600.
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(secret.as_bytes())?;
+    if let Some(owner) = like.iter().find_map(|path| fs::metadata(path).ok()) {
+        give(file.path(), &owner);
+    }
+    file.as_file().sync_all()?;
+    file.persist(&target)?;
+    Ok(())
+}
+
+/// Only root may give files away; for all others the owner is the same anyway, or the file becomes theirs.
+#[cfg(unix)]
+fn give(path: &Path, to_owner_of: &fs::Metadata) {
+    use std::os::unix::fs::MetadataExt as _;
+    let _ = std::os::unix::fs::chown(path, Some(to_owner_of.uid()), Some(to_owner_of.gid()));
+}
+
+#[cfg(not(unix))]
+fn give(_path: &Path, _to_owner_of: &fs::Metadata) {}
+
 /// What tells a file from another of the same name: device and number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileId(u64, u64);
