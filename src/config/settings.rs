@@ -223,10 +223,20 @@ pub enum Compat {
 /// Prometheus metrics.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metrics {
-    /// Whether series have a label for the user.
+    /// Whether live counters are told by user, too.
     pub user_labels: bool,
+    /// Users who have series of their own; the others are one.
+    pub user_limit: usize,
     /// Further names to serve.
     pub compat: Vec<Compat>,
+}
+
+impl Metrics {
+    /// How many users live counters name; `None` where they name nobody.
+    #[must_use]
+    pub fn labelled_users(&self) -> Option<usize> {
+        self.user_labels.then_some(self.user_limit)
+    }
 }
 
 const MIB: u64 = 1 << 20;
@@ -250,7 +260,7 @@ impl Default for Settings {
             records: Records { retention_days: 90, compact_after_days: 0 },
             store: Store { url: StoreUrl::Sqlite },
             reports: Reports { unknown: Unknown::Zero },
-            metrics: Metrics { user_labels: false, compat: Vec::new() },
+            metrics: Metrics { user_labels: false, user_limit: 1000, compat: Vec::new() },
         }
     }
 }

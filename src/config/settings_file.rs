@@ -61,6 +61,7 @@ fn read(root: &mut Section<'_, '_>) -> Settings {
             .section("reports", |reports| Reports { unknown: reports.value("unknown", default.reports.unknown) }),
         metrics: root.section("metrics", |metrics| Metrics {
             user_labels: metrics.value("user_labels", default.metrics.user_labels),
+            user_limit: metrics.value("user_limit", default.metrics.user_limit),
             compat: metrics.list("compat", Ok::<_, String>).unwrap_or(default.metrics.compat),
         }),
     }
@@ -215,7 +216,7 @@ mod tests {
             .collect();
         assert_eq!(parse(&uncommented), Ok(Settings::default()));
         let keys = uncommented.lines().filter(|line| !line.starts_with('#') && line.contains(" = ")).count();
-        assert_eq!(keys, 6 + 6 + 1 + 1 + 4 + 7 + 8 + 2 + 1 + 1 + 2, "a key is missing from config/copilens.toml");
+        assert_eq!(keys, 6 + 6 + 1 + 1 + 4 + 7 + 8 + 2 + 1 + 1 + 3, "a key is missing from config/copilens.toml");
     }
 
     #[test]
@@ -243,6 +244,7 @@ mod tests {
             spool_limit = "1.5GiB"
             commit_timeout_ms = 100
             [metrics]
+            user_limit = 20
             compat = ["coralogix", "gcp-exporter"]
             "#,
         )
@@ -254,7 +256,7 @@ mod tests {
         assert!(!settings.intercept.deny_networks.contains("10.0.0.1".parse().unwrap()));
         assert_eq!(settings.upstream.resolve.get("api.example.com").unwrap().port(), 9443);
         assert_eq!((settings.capture.max_body, settings.capture.spool_limit), (1000, 3 << 29));
-        assert_eq!(settings.metrics.compat.len(), 2);
+        assert_eq!((settings.metrics.compat.len(), settings.metrics.user_limit), (2, 20));
         assert!(!format!("{settings:?}").contains("hunter2"));
     }
 

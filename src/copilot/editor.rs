@@ -66,7 +66,8 @@ impl Ide {
     }
 
     /// The editor of an `Editor-Version` value; none for the command line, which GitHub counts beside the editors.
-    pub(super) fn of(editor_version: &str) -> Option<Self> {
+    #[must_use]
+    pub fn of(editor_version: &str) -> Option<Self> {
         if is_cli(editor_version) {
             return None;
         }

@@ -2,7 +2,8 @@
 //!
 //! All series exist from the start, with labels of fixed values: nothing that a client sends can make one, and no user is
 //! named. So counting is an addition to an atomic number and takes no lock. What this version does not know has no fixed
-//! values: [`Bounded`] limits them.
+//! values: [`Bounded`] limits them. What people use is told by clients' words, and has limits and a page of its own:
+//! [`UsageMetrics`].
 
 mod bounded;
 mod histogram;
@@ -10,6 +11,7 @@ mod labels;
 mod runtime;
 mod scraped;
 mod series;
+mod usage;
 
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ pub use self::labels::{Credentials, RequestKind, StatusClass, TunnelRoute, Upstr
 pub use self::runtime::register_runtime;
 pub use self::scraped::{register_scraped, tell};
 pub use self::series::{Labelled, Series};
+pub use self::usage::{Gained, OTHERS, UsageMetrics, is_word, register_usage};
 use crate::copilot::Reason;
 use crate::copilot::vocabulary::{Class, Kind};
 
@@ -32,9 +35,9 @@ pub const PREFIX: &str = "copilens";
 /// Seconds. A commit takes a fraction of a millisecond; `capture.commit_timeout_ms` is 250 by default.
 const COMMIT_BUCKETS: &[f64] =
     &[0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
-/// Seconds. Those of OpenTelemetry's `gen_ai.client.operation.time_to_first_chunk`.
-const FIRST_BYTE_BUCKETS: &[f64] =
-    &[0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
+/// Seconds. Those of OpenTelemetry's `gen_ai.client.operation.duration` and `.time_to_first_chunk`.
+const GEN_AI_SECONDS: [f64; 14] =
+    [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
 
 /// Everything that is counted where it happens. What the spool knows by itself is read from it at each scrape.
 #[derive(Debug)]
@@ -65,6 +68,8 @@ pub struct Metrics {
     pub unrecognised: Bounded,
     /// Panics in whatever thread or task.
     pub panics: Counter,
+    /// What people use, told apart from all this and read by another page.
+    pub usage: Arc<UsageMetrics>,
 }
 
 impl Metrics {
@@ -77,7 +82,7 @@ impl Metrics {
             requests: Labelled::register(to, "requests", "Requests answered, by the status class of the answer"),
             unauthenticated: Labelled::register(to, "unauthenticated_requests", "Requests answered with 407"),
             upstream_errors: Labelled::register(to, "upstream_errors", "Failures on the way to and from servers"),
-            first_byte: Histogram::new(FIRST_BYTE_BUCKETS),
+            first_byte: Histogram::new(&GEN_AI_SECONDS),
             commit_wait: Histogram::new(COMMIT_BUCKETS),
             late: Counter::default(),
             unread_websockets: Counter::default(),
@@ -96,6 +101,7 @@ impl Metrics {
                 "place",
             ),
             panics: Counter::default(),
+            usage: Arc::default(),
         };
         metrics.register_unlabelled(to);
         metrics

@@ -21,9 +21,9 @@ use crate::copilot::observation::{Fate, Notice, Observation, SuggestionReport};
 use crate::copilot::vocabulary::{Class, Kind, Outcome};
 use crate::copilot::{self, Facts, History, Reason, Understanding, Verdict};
 use crate::exchange::{ExchangeId, Head};
-use crate::metrics::Metrics;
+use crate::metrics::{Gained, Metrics};
 use crate::spool::{Entry, Spooled};
-use crate::store::{Noticed, StoreError, UsageStore};
+use crate::store::{Gain, Noticed, StoreError, UsageStore};
 use crate::usage::UsageEvent;
 
 /// Books exchanges and notices.
@@ -90,6 +90,7 @@ impl Booking {
             return Ok(());
         }
         let taken = self.store.take_notice(&notices)?;
+        self.count_gains(&taken.gains);
         self.days.look_again(taken.days)?;
         for noticed in &notices {
             shown(noticed).try_for_each(|request_id| self.show(noticed, request_id, capture))?;
@@ -173,13 +174,27 @@ impl Booking {
 
     /// Those that were new: a batch is done again after a fault, and after a crash.
     fn count(&self, events: &[UsageEvent], new: &[bool]) {
+        let user_limit = self.user_limit();
         for (event, _) in events.iter().zip(new).filter(|(_, new)| **new) {
+            self.metrics.usage.count(event, user_limit);
             self.metrics.exchanges.inc((event.kind, event.class));
             let reason = Reason::ALL.into_iter().find(|reason| Some(reason.as_str()) == event.reason.as_deref());
             if let Some(reason) = reason.filter(|reason| reason.class() == Class::Noise) {
                 self.metrics.noise.inc(reason);
             }
         }
+    }
+
+    fn count_gains(&self, gains: &[Gain]) {
+        let user_limit = self.user_limit();
+        for Gain { user, editor, language, model, more } in gains {
+            let (editor, language, model) = (editor.as_deref(), language.as_deref(), model.as_deref());
+            self.metrics.usage.gain(Gained { user, editor, language, model, more }, user_limit);
+        }
+    }
+
+    fn user_limit(&self) -> Option<usize> {
+        self.live.current().settings.metrics.labelled_users()
     }
 }
 
