@@ -25,6 +25,7 @@ use crate::identity::secret_file::{Problem, SecretError};
 use crate::metrics::{self, Metrics};
 use crate::proxy::{self, OwnListeners, Proxy, RootsError};
 use crate::recorder::{self, FileError, Intake, RecordFiles, Recorder, RunningRecorder};
+use crate::reports::UsagePage;
 use crate::spool::{self, Spool, SpoolError, SpoolMetrics};
 use crate::store::{self, SqliteStore, StoreError, UsageStore};
 
@@ -154,7 +155,9 @@ impl App {
         let metrics = Arc::new(Metrics::register(&mut registry));
         metrics::register_runtime(&mut registry);
         metrics::count_panics(Arc::clone(&metrics));
-        let (spool, recorder) = start_recorder(&live, files.clone(), Arc::clone(&metrics))?;
+        let store = open_store(&settings)?;
+        let (spool, recorder) = start_recorder(&live, files.clone(), Arc::clone(&store), Arc::clone(&metrics))?;
+        let usage = usage_metrics(&live, store, &metrics);
         registry.register_collector(Box::new(SpoolMetrics(Arc::clone(&spool))));
         register_reload(&mut registry, Arc::clone(&live));
         let recorder = Arc::new(std::sync::Mutex::new(recorder));
@@ -163,7 +166,8 @@ impl App {
 
         let health = health(&live, &folder, &spool, &recorder, certificate.clone());
         let onboarding = Arc::new(ArcSwap::from_pointee(onboarding(&settings, certificate, proxy_address)));
-        let pages = AdminState { onboarding: Arc::clone(&onboarding), health, metrics: Arc::new(registry), access };
+        let pages =
+            AdminState { onboarding: Arc::clone(&onboarding), health, metrics: Arc::new(registry), usage, access };
         let proxy = Proxy::new(proxy::Parts {
             live: Arc::clone(&live),
             leafs,
@@ -252,6 +256,15 @@ fn register_reload(registry: &mut Registry, live: Arc<Live>) {
     });
 }
 
+/// What `/metrics/usage` tells. Its names have several prefixes.
+fn usage_metrics(live: &Arc<Live>, store: Arc<dyn UsageStore>, metrics: &Metrics) -> admin::UsageMetrics {
+    let page = Arc::new(UsagePage::new(Arc::clone(live), store));
+    let mut registry = Registry::default();
+    metrics::register_usage(&mut registry, Arc::clone(&metrics.usage));
+    registry.register_collector(Box::new(Arc::clone(&page)));
+    admin::UsageMetrics { registry: Arc::new(registry), page }
+}
+
 fn leaf_authority(ca: CaFiles, live: &Arc<Live>) -> Result<LeafAuthority, LeafError> {
     let live = Arc::clone(live);
     LeafAuthority::new(
@@ -263,6 +276,7 @@ fn leaf_authority(ca: CaFiles, live: &Arc<Live>) -> Result<LeafAuthority, LeafEr
 fn start_recorder(
     live: &Arc<Live>,
     files: RecordFiles,
+    store: Arc<dyn UsageStore>,
     metrics: Arc<Metrics>,
 ) -> Result<(Arc<Spool>, RunningRecorder), StartError> {
     let settings = &live.current().settings;
@@ -274,7 +288,6 @@ fn start_recorder(
         segment_bytes: default.segment_bytes.min(limit_bytes / 4),
         results: Some(settings.log_dir.clone()),
     };
-    let store = open_store(settings)?;
     let spool = Arc::new(Spool::open(&files.spool_dir(), options)?);
     let recorder = Recorder::new(Arc::clone(&spool), store, files, Arc::clone(live), metrics).start();
     let recorder = recorder.map_err(|source| StartError::Io { path: settings.log_dir.clone(), source })?;

@@ -1,7 +1,9 @@
-//! `/metrics`: OpenMetrics for those who ask for it, as Prometheus does, and Prometheus' older text format for others.
+//! `/metrics` and `/metrics/usage`: OpenMetrics for those who ask for it, as Prometheus does, and Prometheus' older text format
+//! for others.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -9,26 +11,65 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use chrono::Utc;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
+
+use crate::reports::UsagePage;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-pub(super) fn routes(registry: Arc<Registry>) -> Router {
-    Router::new().route("/metrics", get(metrics)).with_state(registry)
+/// The last line of OpenMetrics.
+const END: &str = "# EOF\n";
+/// How long a scrape waits for the store: scrapers themselves wait for 10 s, as a rule.
+const STORE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What `/metrics/usage` tells.
+#[derive(Clone)]
+pub struct UsageMetrics {
+    /// Live counters.
+    pub registry: Arc<Registry>,
+    /// Gauges of days.
+    pub page: Arc<UsagePage>,
+}
+
+pub(super) fn routes(registry: Arc<Registry>, of_usage: UsageMetrics) -> Router {
+    let metrics = Router::new().route("/metrics", get(metrics)).with_state(registry);
+    metrics.merge(Router::new().route("/metrics/usage", get(usage)).with_state(of_usage))
 }
 
 async fn metrics(State(registry): State<Arc<Registry>>, headers: HeaderMap) -> Response {
-    let mut text = String::new();
-    if encode(&mut text, &registry).is_err() {
+    told(&registry, "", &headers)
+}
+
+async fn usage(State(usage): State<UsageMetrics>, headers: HeaderMap) -> Response {
+    usage.page.count_request();
+    let page = Arc::clone(&usage.page);
+    let making = tokio::task::spawn_blocking(move || page.text(Utc::now()));
+    // Where it takes longer it goes on, for the next scrape.
+    let gauges = match tokio::time::timeout(STORE_PATIENCE, making).await {
+        Ok(Ok(gauges)) => gauges,
+        _ => usage.page.last_text(),
+    };
+    told(&usage.registry, &gauges, &headers)
+}
+
+/// A registry's metrics and gauges that are text already, in the format that is asked for.
+fn told(registry: &Registry, gauges: &str, headers: &HeaderMap) -> Response {
+    let mut text = String::with_capacity(gauges.len());
+    if encode(&mut text, registry).is_err() {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
     let accept = headers.get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
     if accept.into_iter().any(|accept| accept.contains("application/openmetrics-text")) {
+        text.truncate(text.trim_end_matches(END).len());
+        text.extend([gauges, END]);
         ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response()
     } else {
-        ([(CONTENT_TYPE, TEXT)], older_text(&text)).into_response()
+        let mut text = older_text(&text);
+        text.push_str(gauges);
+        ([(CONTENT_TYPE, TEXT)], text).into_response()
     }
 }
 

@@ -23,6 +23,7 @@ use prometheus_client::registry::Registry;
 pub use access::Access;
 pub use address::ProxyAddress;
 pub use health::{Condition, Health};
+pub use metrics::UsageMetrics;
 pub use onboarding::Onboarding;
 pub use token::AdminToken;
 
@@ -40,6 +41,8 @@ pub struct AdminState {
     pub health: Health,
     /// What `/metrics` tells.
     pub metrics: Arc<Registry>,
+    /// What `/metrics/usage` tells.
+    pub usage: UsageMetrics,
     /// What opens what is not for everybody.
     pub access: Access,
 }
@@ -49,7 +52,7 @@ pub fn router(state: AdminState) -> Router {
     let site = Site { onboarding: state.onboarding, address: AddressSource::HostHeader };
     let pages = Router::new().route("/", get(|| async { Redirect::to("/install") }));
     let guard = Guard { access: state.access, needed: Scope::Metrics, refuse: access::refuse_in_words };
-    let guarded = metrics::routes(state.metrics).route_layer(from_fn_with_state(guard, access::require));
+    let guarded = metrics::routes(state.metrics, state.usage).route_layer(from_fn_with_state(guard, access::require));
     finish(pages.merge(onboarding_pages(site)).merge(health::routes(state.health)).merge(guarded))
 }
 

@@ -2,14 +2,22 @@
 //!
 //! What a report looks like is in [`usage`](crate::usage); here is who asks the store what, and who stands behind a name.
 
+mod breakdown;
+mod coralogix;
+mod day_gauges;
+mod exposition;
+mod gcp_exporter;
 mod github;
 mod lines;
+mod openmetrics;
 mod roster;
+mod usage_page;
 
 use std::io;
 use std::sync::Arc;
 
 pub use roster::{Person, Roster, team_id, team_slug};
+pub use usage_page::UsagePage;
 
 use crate::config::Unknown;
 use crate::store::{StoreError, UsageStore};

@@ -1,0 +1,141 @@
+//! Sums over the cells of a day by parts of them, with what is known of each sum.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::copilot::Feature;
+use crate::metrics::{OTHERS, is_word};
+use crate::usage::{Cell, Cells, Counts};
+
+/// A sum of cells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Sum {
+    pub(super) counts: Counts,
+    telemetry: bool,
+    /// Whether any of the cells tells its lines added.
+    knows_added: bool,
+}
+
+impl Sum {
+    /// Adds a cell; `telemetry` tells whether that came from whom it is of.
+    pub(super) fn add(&mut self, cell: &Cell, counts: &Counts, telemetry: bool) {
+        self.counts.add(counts);
+        self.telemetry |= telemetry;
+        // Edits of files are in the requests themselves.
+        let by_tools = [Feature::AgentEdit, Feature::CopilotCli, Feature::CopilotApp];
+        self.knows_added |= telemetry || by_tools.iter().any(|feature| feature.as_str() == cell.feature);
+    }
+
+    /// Acceptances, which telemetry alone tells.
+    pub(super) fn acceptances(&self) -> Option<u64> {
+        self.telemetry.then_some(self.counts.acceptances)
+    }
+
+    /// Lines added: of suggestions, of which telemetry alone tells, and of file edits.
+    pub(super) fn lines_added(&self) -> Option<u64> {
+        self.knows_added.then_some(self.counts.lines_added)
+    }
+}
+
+/// The sums of cells that have the same key; those without are left out.
+pub(super) fn sums<'a, K: Ord>(
+    cells: &'a Cells,
+    telemetry: bool,
+    key: impl Fn(&'a Cell) -> Option<K>,
+) -> BTreeMap<K, Sum> {
+    let mut sums = BTreeMap::<K, Sum>::new();
+    for (cell, counts) in cells {
+        if let Some(key) = key(cell) {
+            sums.entry(key).or_default().add(cell, counts, telemetry);
+        }
+    }
+    sums
+}
+
+/// The words that may stand in labels: clients choose them, so only the most used do, and [`OTHERS`] for the rest.
+pub(super) struct Words {
+    languages: BTreeSet<String>,
+    models: BTreeSet<String>,
+    ides: BTreeSet<String>,
+    features: BTreeSet<String>,
+}
+
+impl Words {
+    /// The most used of each kind in these cells.
+    pub(super) fn of(cells: &Cells, most: usize) -> Self {
+        Self {
+            languages: most_used(cells, most, |cell| &cell.language),
+            models: most_used(cells, most, |cell| &cell.model),
+            ides: most_used(cells, most, |cell| &cell.ide),
+            features: most_used(cells, most, |cell| &cell.feature),
+        }
+    }
+
+    /// Cells with no other words than these.
+    pub(super) fn bound(&self, cells: &Cells) -> Cells {
+        let word =
+            |word: &String, kept: &BTreeSet<String>| if kept.contains(word) { word.clone() } else { OTHERS.to_owned() };
+        let mut bounded = Cells::new();
+        for (cell, counts) in cells {
+            let cell = Cell {
+                ide: word(&cell.ide, &self.ides),
+                feature: word(&cell.feature, &self.features),
+                language: word(&cell.language, &self.languages),
+                model: word(&cell.model, &self.models),
+            };
+            bounded.entry(cell).or_default().add(counts);
+        }
+        bounded
+    }
+}
+
+/// Cells in which only the most used of their own words stand.
+pub(super) fn bounded(cells: &Cells, most: usize) -> Cells {
+    Words::of(cells, most).bound(cells)
+}
+
+fn most_used(cells: &Cells, most: usize, word: impl Fn(&Cell) -> &String) -> BTreeSet<String> {
+    let mut uses = BTreeMap::<&String, u64>::new();
+    // The command line's editor is the empty word.
+    for (cell, counts) in cells.iter().filter(|(cell, _)| word(cell).is_empty() || is_word(word(cell))) {
+        let used = counts.requests.saturating_add(counts.generations).saturating_add(counts.acceptances);
+        let uses = uses.entry(word(cell)).or_default();
+        *uses = uses.saturating_add(used);
+    }
+    let mut uses: Vec<_> = uses.into_iter().collect();
+    uses.sort_by_key(|(word, used)| (std::cmp::Reverse(*used), *word));
+    uses.into_iter().take(most).map(|(word, _)| word.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cell(feature: &str, language: &str) -> Cell {
+        let (ide, model) = ("vscode".to_owned(), "gpt-4o".to_owned());
+        Cell { ide, feature: feature.to_owned(), language: language.to_owned(), model }
+    }
+
+    #[test]
+    fn what_telemetry_alone_tells_is_unknown_without_and_edits_by_tools_are_known() {
+        let counts = Counts { acceptances: 2, lines_added: 3, ..Counts::default() };
+        let sum = |feature, telemetry| {
+            let mut sum = Sum::default();
+            sum.add(&cell(feature, "go"), &counts, telemetry);
+            (sum.acceptances(), sum.lines_added())
+        };
+        assert_eq!(sum("code_completion", true), (Some(2), Some(3)));
+        assert_eq!(sum("code_completion", false), (None, None));
+        assert_eq!(sum("agent_edit", false), (None, Some(3)));
+    }
+
+    #[test]
+    fn the_most_used_words_stay_and_the_sum_is_the_same() {
+        let cells: Cells = (1..=50_u64)
+            .map(|n| (cell("code_completion", &format!("l{n}")), Counts { requests: n, ..Counts::default() }))
+            .collect();
+        let few = bounded(&cells, 4);
+        let languages: Vec<_> = few.keys().map(|cell| cell.language.as_str()).collect();
+        assert_eq!(languages, ["l47", "l48", "l49", "l50", "others"]);
+        assert_eq!(few.values().map(|counts| counts.requests).sum::<u64>(), 50 * 51 / 2);
+    }
+}
