@@ -165,6 +165,7 @@ impl App {
         let (admin_listener, admin_address) = bind("admin_listen", settings.admin_listen)?;
 
         let health = health(&live, &folder, &spool, &recorder, certificate.clone());
+        register_condition(&mut registry, &health, certificate.not_after().timestamp());
         let onboarding = Arc::new(ArcSwap::from_pointee(onboarding(&settings, certificate, proxy_address)));
         let pages =
             AdminState { onboarding: Arc::clone(&onboarding), health, metrics: Arc::new(registry), usage, access };
@@ -254,6 +255,16 @@ fn register_reload(registry: &mut Registry, live: Arc<Live>) {
     metrics::register_scraped(registry, "config_last_reload_successful", help, move || {
         i64::from(live.reload_fault().is_none())
     });
+}
+
+/// What `/readyz` tells, for alerts.
+fn register_condition(registry: &mut Registry, health: &admin::Health, ca_ends: i64) {
+    let health = Arc::clone(health);
+    metrics::register_scraped(registry, "ready", "Whether /readyz has no problem to tell of: 1, or 0", move || {
+        i64::from(health().problems.is_empty())
+    });
+    let help = "When the CA's certificate ends, in seconds since 1970";
+    metrics::register_scraped(registry, "ca_expiry_timestamp_seconds", help, move || ca_ends);
 }
 
 /// What `/metrics/usage` tells. Its names have several prefixes.
