@@ -20,7 +20,7 @@ pub use log_folder::LogFolder;
 
 use crate::admin::{self, Access, AdminState, AdminToken, Onboarding};
 use crate::certs::{CaCertificate, CaError, CaFiles, LeafAuthority, LeafError};
-use crate::config::{self, Content, Live, Settings, StoreUrl, Tokens};
+use crate::config::{self, Content, Live, Loaded, Settings, StoreUrl, Tokens};
 use crate::identity::secret_file::{Problem, SecretError};
 use crate::metrics::{self, Metrics};
 use crate::proxy::{self, OwnListeners, Proxy, RootsError};
@@ -166,7 +166,7 @@ impl App {
 
         let health = health(&live, &folder, &spool, &recorder, certificate.clone());
         register_condition(&mut registry, &health, certificate.not_after().timestamp());
-        let onboarding = Arc::new(ArcSwap::from_pointee(onboarding(&settings, certificate, proxy_address)));
+        let onboarding = Arc::new(ArcSwap::from_pointee(onboarding(&live.current(), certificate, proxy_address)));
         let pages =
             AdminState { onboarding: Arc::clone(&onboarding), health, metrics: Arc::new(registry), usage, access };
         let proxy = Proxy::new(proxy::Parts {
@@ -306,13 +306,15 @@ fn start_recorder(
 }
 
 /// What the install page tells.
-fn onboarding(settings: &Settings, ca: CaCertificate, listen: SocketAddr) -> Onboarding {
+fn onboarding(loaded: &Loaded, ca: CaCertificate, listen: SocketAddr) -> Onboarding {
+    let settings = &loaded.settings;
     Onboarding {
         ca,
         listen,
         public_address: settings.public_address.as_ref().map(Into::into),
         intercept_hosts: settings.intercept.hosts.iter().map(ToString::to_string).collect(),
         prompts_kept: settings.capture.content == Content::Full,
+        prompts_differ: loaded.content_differs(),
         telemetry_read: settings.capture.telemetry,
         retention_days: settings.records.retention_days,
     }
@@ -330,7 +332,7 @@ async fn reload(
     let follow = async {
         while changes.changed().await.is_ok() {
             let (loaded, before) = (live.current(), page.load_full());
-            page.store(Arc::new(onboarding(&loaded.settings, before.ca.clone(), before.listen)));
+            page.store(Arc::new(onboarding(&loaded, before.ca.clone(), before.listen)));
             if let Err(error) = config::write_user_auth(&loaded) {
                 tracing::error!(%error, "user_auth.json (`auth.write_user_auth`) could not be written");
             }

@@ -51,6 +51,7 @@ struct InstallPage<'a> {
     fingerprint_plain: String,
     intercept_hosts: &'a [String],
     prompts_kept: bool,
+    prompts_differ: bool,
     telemetry_read: bool,
     retention_days: u32,
 }
@@ -70,6 +71,7 @@ impl<'a> InstallPage<'a> {
             fingerprint_plain: ca.fingerprint_with("").to_lowercase(),
             intercept_hosts: &onboarding.intercept_hosts,
             prompts_kept: onboarding.prompts_kept,
+            prompts_differ: onboarding.prompts_differ,
             telemetry_read: onboarding.telemetry_read,
             retention_days: onboarding.retention_days,
         }

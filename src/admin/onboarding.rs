@@ -24,6 +24,8 @@ pub struct Onboarding {
     pub intercept_hosts: Vec<String>,
     /// Whether the text of prompts and answers is kept (setting `capture.content`).
     pub prompts_kept: bool,
+    /// Whether the allowlist says otherwise of some users.
+    pub prompts_differ: bool,
     /// Whether facts are taken from the clients' telemetry (setting `capture.telemetry`).
     pub telemetry_read: bool,
     /// Days for which records are kept (setting `records.retention_days`); 0 means without limit.

@@ -24,6 +24,7 @@ fn default_onboarding() -> Onboarding {
         public_address: None,
         intercept_hosts: vec!["*.githubcopilot.com".to_owned(), "api.github.com".to_owned()],
         prompts_kept: true,
+        prompts_differ: false,
         telemetry_read: true,
         retention_days: 90,
     }
@@ -174,9 +175,20 @@ async fn a_swap_shows_at_the_next_request() {
     let less = Onboarding { prompts_kept: false, telemetry_read: false, retention_days: 0, ..default_onboarding() };
     onboarding.store(Arc::new(less));
     let page = get_page(pages, "/").await;
-    assert!(page.text().contains("The text of prompts and answers is not kept."));
+    assert!(
+        page.text().contains("The text of prompts and answers is not kept.") && !page.text().contains("some users")
+    );
     assert!(page.text().contains("which GitHub account you use") && !page.text().contains("telemetry"));
     assert!(page.text().contains("until your administrator deletes them"));
+}
+
+#[tokio::test]
+async fn where_users_differ_the_page_says_whom_to_ask() {
+    for prompts_kept in [true, false] {
+        let onboarding = Onboarding { prompts_kept, prompts_differ: true, ..default_onboarding() };
+        let page = get_page(admin_with(onboarding, &[]), "/install").await;
+        assert!(page.text().contains("ask yours whether your prompts and answers are kept"), "{}", page.text());
+    }
 }
 
 #[tokio::test]

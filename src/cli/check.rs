@@ -9,7 +9,7 @@ use crate::admin::AdminToken;
 use crate::app::store_path;
 use crate::certs::{CERTIFICATE_FILE, CaFiles};
 use crate::cli::{CONFIG, Failure, IO};
-use crate::config::{Error, Settings, Sources, tokens};
+use crate::config::{Allowlist, Error, Settings, Sources, tokens};
 use crate::identity::Scheme;
 use crate::identity::secret_file::Problem;
 use crate::proxy;
@@ -66,6 +66,12 @@ fn check_files(settings: &Settings, findings: &mut Findings) {
 }
 
 fn check_auth(settings: &Settings, findings: &mut Findings) {
+    // Its faults are told already.
+    for team in Allowlist::load(&settings.auth.allowlist).unwrap_or_default().teams_without_users() {
+        let (file, name) = (settings.auth.allowlist.display(), team.name.escape_default());
+        findings
+            .remark(format!("warning: {file}: team \"{name}\" has no users, so what is set for it holds for nobody"));
+    }
     if settings.auth.scheme == Scheme::Legacy {
         findings.remark(
             "warning: auth.scheme = \"legacy\": any user can compute everyone's password; move to \"hmac-sha256\"",

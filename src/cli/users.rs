@@ -6,7 +6,7 @@ use comfy_table::{Table, TableStyle};
 
 use crate::config::allowlist_edit::{self, EditError};
 use crate::config::{Allowlist, Error, Settings};
-use crate::identity::{Account, Password, Seed, UserName};
+use crate::identity::{Account, Content, Password, Seed, UserName};
 
 /// Shows who is on the allowlist: as a table, or as a JSON array of its entries.
 ///
@@ -23,8 +23,17 @@ pub(crate) fn list(settings: &Settings, json: bool, out: &mut dyn Write) -> anyh
 
 fn write_table(accounts: &[Account], out: &mut dyn Write) -> std::io::Result<()> {
     let mut table = Table::new();
-    table.load_style(TableStyle::new()).set_header(["NAME", "TEAMS", "EMAIL", "GITHUB LOGIN", "GENERATION", "STATE"]);
+    table.load_style(TableStyle::new()).set_header([
+        "NAME",
+        "TEAMS",
+        "EMAIL",
+        "GITHUB LOGIN",
+        "GENERATION",
+        "CONTENT",
+        "STATE",
+    ]);
     for account in accounts {
+        let content = account.content.map(|content| if content == Content::Full { "full" } else { "metadata" });
         let state = if account.disabled { "disabled" } else { "enabled" };
         table.add_row([
             account.name.as_str(),
@@ -32,6 +41,7 @@ fn write_table(accounts: &[Account], out: &mut dyn Write) -> std::io::Result<()>
             account.email.as_deref().unwrap_or_default(),
             account.github_login.as_deref().unwrap_or_default(),
             &account.password_generation.to_string(),
+            content.unwrap_or_default(),
             state,
         ]);
     }
@@ -138,15 +148,17 @@ mod tests {
     fn listing_as_table_and_as_json() {
         let office = Office::new();
         let text = "[[user]]\nname = 'octocat'\nteams = ['core', 'web']\ngithub_login = 'octo-cat'\n\
-                    [[user]]\nname = 'mona'\nemail = 'mona@example.com'\npassword_generation = 2\ndisabled = true\n";
+                    [[user]]\nname = 'mona'\nemail = 'mona@example.com'\npassword_generation = 2\ndisabled = true\n\
+                    [[team]]\nname = 'web'\ncontent = 'metadata'\n";
         fs::write(&office.settings.auth.allowlist, text).unwrap();
         insta::assert_snapshot!(office.run(|s, out| list(s, false, out)), @r"
-        NAME     TEAMS      EMAIL             GITHUB LOGIN  GENERATION  STATE
-        octocat  core, web                    octo-cat      1           enabled
-        mona                mona@example.com                2           disabled
+        NAME     TEAMS      EMAIL             GITHUB LOGIN  GENERATION  CONTENT   STATE
+        octocat  core, web                    octo-cat      1           metadata  enabled
+        mona                mona@example.com                2                     disabled
         ");
         let json: serde_json::Value = serde_json::from_str(&office.run(|s, out| list(s, true, out))).unwrap();
         assert_eq!(json[1]["name"], "mona");
+        assert_eq!((&json[0]["content"], &json[1]["content"]), (&"metadata".into(), &serde_json::Value::Null));
         assert_eq!((&json[1]["disabled"], &json[1]["github_login"]), (&true.into(), &serde_json::Value::Null));
     }
 

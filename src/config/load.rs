@@ -3,13 +3,14 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::allowlist::Allowlist;
 use super::fault::{Error, Fault};
 use super::reader::Environment;
 use super::settings::{Auth, Settings};
 use crate::identity::secret_file::{Problem, SecretError};
-use crate::identity::{Directory, Scheme, Seed};
+use crate::identity::{Content, Directory, Scheme, Seed, User};
 
 /// Where settings are read where the command line names no file.
 pub const DEFAULT_PATH: &str = "config/copilens.toml";
@@ -32,6 +33,24 @@ pub struct Loaded {
     pub directory: Directory,
     /// What passwords and account keys derive from.
     pub seed: Seed,
+}
+
+impl Loaded {
+    /// What is kept of this user's exchanges: what the allowlist says of the user or the user's teams, else
+    /// `capture.content`.
+    #[must_use]
+    pub fn content_of(&self, user: &str) -> Content {
+        let own = self.directory.get(user).and_then(|user| user.account().content);
+        own.unwrap_or(self.settings.capture.content)
+    }
+
+    /// Whether some users' texts are kept otherwise than `capture.content` says.
+    #[must_use]
+    pub fn content_differs(&self) -> bool {
+        let other =
+            |user: &Arc<User>| user.account().content.is_some_and(|content| content != self.settings.capture.content);
+        self.directory.users().any(other)
+    }
 }
 
 #[cfg(test)]

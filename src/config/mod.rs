@@ -17,7 +17,7 @@ mod settings_file;
 pub mod tokens;
 mod user_auth;
 
-pub use allowlist::Allowlist;
+pub use allowlist::{Allowlist, Team};
 pub use endpoints::{HostPort, ParentProxy, ReachedAt};
 pub use fault::{Error, Fault, nearest};
 pub(crate) use hosts::is_host_name;
@@ -27,8 +27,10 @@ pub use load::{DEFAULT_PATH, Loaded, Sources};
 pub use networks::Networks;
 pub use reader::Environment;
 pub use settings::{
-    Admin, Auth, Capture, Certs, Compat, Content, Intercept, Metrics, Noise, OnFailure, Records, Reports, Settings,
-    Store, StoreUrl, Unknown, Upstream,
+    Admin, Auth, Capture, Certs, Compat, Intercept, Metrics, Noise, OnFailure, Records, Reports, Settings, Store,
+    StoreUrl, Unknown, Upstream,
 };
 pub use tokens::Tokens;
 pub use user_auth::write_user_auth;
+
+pub use crate::identity::Content;

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::endpoints::{HostPort, ParentProxy};
 use super::hosts::{HostPattern, OtherHosts, Resolve};
 use super::networks::Networks;
-use crate::identity::Scheme;
+use crate::identity::{Content, Scheme};
 
 /// All settings. Relative paths start at the working directory.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,16 +111,6 @@ pub struct Upstream {
     pub resolve: Resolve,
 }
 
-/// How much of an exchange reaches the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Content {
-    /// Prompts and answers too.
-    Full,
-    /// No prompt and no answer.
-    Metadata,
-}
-
 /// What becomes of traffic that cannot be recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -144,7 +134,9 @@ pub enum Noise {
 /// The copy that is taken of an exchange.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Capture {
-    /// How much of it reaches the disk.
+    /// How much of it reaches the disk, where the allowlist says nothing of the user: see [`Loaded::content_of`].
+    ///
+    /// [`Loaded::content_of`]: super::Loaded::content_of
     pub content: Content,
     /// Bytes kept of one body.
     pub max_body: u64,

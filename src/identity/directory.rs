@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::basic::Credentials;
 use super::password::Fingerprint;
-use super::{Password, Seed, UserName};
+use super::{Content, Password, Seed, UserName};
 
 /// One entry of the allowlist.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -24,13 +24,24 @@ pub struct Account {
     pub password_generation: u32,
     /// True where the entry stays but the user may not pass.
     pub disabled: bool,
+    /// What is kept of the user's exchanges, where the allowlist says so for the user or, without that, for a team of the
+    /// user's, the most private one; `None`: as `capture.content` says.
+    pub content: Option<Content>,
 }
 
 impl Account {
     /// An entry with nothing but a name.
     #[must_use]
     pub fn new(name: UserName) -> Self {
-        Self { name, teams: Vec::new(), email: None, github_login: None, password_generation: 1, disabled: false }
+        Self {
+            name,
+            teams: Vec::new(),
+            email: None,
+            github_login: None,
+            password_generation: 1,
+            disabled: false,
+            content: None,
+        }
     }
 }
 

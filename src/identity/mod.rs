@@ -4,6 +4,7 @@
 //! Nothing here knows of the network or of the configuration's files; [`crate::config`] builds a [`Directory`] from them.
 
 pub mod basic;
+mod content;
 mod directory;
 mod legacy;
 mod name;
@@ -12,6 +13,7 @@ pub mod secret_file;
 mod seed;
 mod token;
 
+pub use content::Content;
 pub(crate) use directory::ANONYMOUS;
 pub use directory::{Account, Directory, User};
 pub use name::{NameError, UserName};

@@ -15,8 +15,8 @@ use super::files::RecordFiles;
 use super::pending::{PATIENCE, Pending, Waiting};
 use super::record::Record;
 use super::samples::Samples;
-use super::understanding::{understand, without_content};
-use crate::config::{Capture, Content, Live, Noise};
+use super::understanding::understand;
+use crate::config::{Live, Loaded, Noise};
 use crate::copilot::observation::{Fate, Notice, Observation, SuggestionReport};
 use crate::copilot::vocabulary::{Class, Kind, Outcome};
 use crate::copilot::{self, Facts, History, Reason, Understanding, Verdict};
@@ -54,18 +54,18 @@ impl Booking {
 
     /// Books a batch. Notices go first, so that exchanges of the same batch know whether they were shown.
     pub(super) fn book(&mut self, batch: &[Entry]) -> Result<(), Fault> {
-        let capture = self.live.current().settings.capture.clone();
+        let loaded = self.live.current();
         self.samples.begin();
-        self.take_notice(batch, &capture)?;
+        self.take_notice(batch, &loaded)?;
         let mut past = Past::default();
         let mut events = Vec::with_capacity(batch.len());
         for entry in batch {
             let understanding = match &entry.spooled {
                 Spooled::Told(_) => continue,
-                Spooled::AsSent(exchange) => understand(exchange, capture.decode_limit()),
+                Spooled::AsSent(exchange) => understand(exchange, loaded.settings.capture.decode_limit()),
                 Spooled::Understood(understood) => understood.1.clone(),
             };
-            events.push(self.record(entry.spooled.head(), understanding, &capture, &mut past)?.event()?);
+            events.push(self.record(entry.spooled.head(), understanding, &loaded, &mut past)?.event()?);
         }
         let inserted = self.store.insert(&events)?;
         self.count(&events, &inserted.new);
@@ -76,7 +76,7 @@ impl Booking {
         Ok(())
     }
 
-    fn take_notice(&mut self, batch: &[Entry], capture: &Capture) -> Result<(), Fault> {
+    fn take_notice(&mut self, batch: &[Entry], loaded: &Loaded) -> Result<(), Fault> {
         let mut notices = Vec::new();
         for entry in batch {
             if let Spooled::Told(told) = &entry.spooled {
@@ -93,13 +93,13 @@ impl Booking {
         self.count_gains(&taken.gains);
         self.days.look_again(taken.days)?;
         for noticed in &notices {
-            shown(noticed).try_for_each(|request_id| self.show(noticed, request_id, capture))?;
+            shown(noticed).try_for_each(|request_id| self.show(noticed, request_id, loaded))?;
         }
         Ok(())
     }
 
     /// A completion that waited was shown, so it is a turn.
-    fn show(&mut self, noticed: &Noticed, request_id: &str, capture: &Capture) -> Result<(), Fault> {
+    fn show(&mut self, noticed: &Noticed, request_id: &str, loaded: &Loaded) -> Result<(), Fault> {
         let user = &noticed.user;
         let Some(Waiting { client, mut record }) = self.pending.find(user, request_id)? else { return Ok(()) };
         if (noticed.at - record.ended_at()?).to_std().is_ok_and(|waited| waited > PATIENCE) {
@@ -107,10 +107,8 @@ impl Booking {
             return Ok(());
         }
         (record.class, record.reason) = (Class::Turn, None);
-        if capture.content == Content::Metadata {
-            record.forget_content();
-        }
-        match capture.noise {
+        record.keep(loaded.content_of(user));
+        match loaded.settings.capture.noise {
             // It is there already, as noise.
             Noise::Record => self.files.write_over(&record, client)?,
             Noise::Drop => self.files.write(&record, client)?,
@@ -128,20 +126,18 @@ impl Booking {
         &mut self,
         head: &Head,
         mut understanding: Understanding,
-        capture: &Capture,
+        loaded: &Loaded,
         past: &mut Past,
     ) -> Result<Record, Fault> {
+        let capture = &loaded.settings.capture;
+        // Exchanges may still wait in the spool from before the setting was changed.
+        understanding.keep(loaded.content_of(&head.user));
         let facts = &mut understanding.facts;
         self.editors.complete(head, facts, &*self.store)?;
         self.samples.keep(&facts.unrecognised)?;
         let verdict = copilot::classify(facts, self.history(head, facts, past)?);
         past.add(head, facts, &verdict);
         let awaited = facts.request_id.clone().filter(|_| verdict.awaits_display && capture.telemetry);
-        let understanding = match capture.content {
-            Content::Full => understanding,
-            // Exchanges may still wait in the spool from before the setting was changed.
-            Content::Metadata => without_content(understanding),
-        };
         let record = Record::new(head, understanding, &verdict);
         if record.class != Class::Noise || capture.noise == Noise::Record {
             self.files.write(&record, head.client)?;

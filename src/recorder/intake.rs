@@ -1,7 +1,7 @@
 //! Where the proxy hands over its exchanges.
 //!
 //! Most go to the spool as they were sent. Three kinds are understood first, and only the result is spooled: all of them with
-//! `capture.content = "metadata"`, since no prompt or answer may touch the disk then; those with a content coding, since
+//! `content = "metadata"` for their user, since no prompt or answer may touch the disk then; those with a content coding, since
 //! the secrets in their bodies can only be removed once it is undone; and what is told in passing, of which only the facts
 //! are kept.
 
@@ -10,10 +10,11 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use super::understanding::{told, understand, without_content};
-use crate::config::{Capture, Content, Live};
+use super::understanding::{told, understand};
+use crate::config::Live;
 use crate::copilot;
 use crate::exchange::Exchange;
+use crate::identity::Content;
 use crate::spool::{Ack, Spool, Spooled};
 
 /// The recorder's front: an exchange given to it is on its way to the disk.
@@ -42,19 +43,20 @@ impl Intake {
     /// process. Never blocks within a runtime.
     pub fn submit(&self, exchange: Exchange, purpose: copilot::Capture) -> Ack {
         let loaded = self.live.current();
-        let capture = loaded.settings.capture.clone();
+        let content = loaded.content_of(&exchange.head.user);
         let is_exchange = matches!(purpose, copilot::Capture::Exchange(_));
         let is_coded = exchange.head.request_is_coded() || exchange.head.response_is_coded();
-        if is_exchange && capture.content == Content::Full && !is_coded {
+        if is_exchange && content == Content::Full && !is_coded {
             return self.spool.append(exchange);
         }
         let (ack, place) = self.spool.place(&exchange);
         if let Some(place) = place {
             self.run(move || {
+                let decode_limit = loaded.settings.capture.decode_limit();
                 place.fill(match purpose {
-                    copilot::Capture::Exchange(_) => understood(exchange, &capture),
+                    copilot::Capture::Exchange(_) => understood(exchange, decode_limit, content),
                     _ => {
-                        let told = told(&exchange, purpose, &loaded.seed, capture.decode_limit());
+                        let told = told(&exchange, purpose, &loaded.seed, decode_limit);
                         Spooled::Told(Box::new((exchange.head, told)))
                     }
                 });
@@ -80,11 +82,8 @@ impl Intake {
     }
 }
 
-fn understood(exchange: Exchange, capture: &Capture) -> Spooled {
-    let understanding = understand(&exchange, capture.decode_limit());
-    let understanding = match capture.content {
-        Content::Full => understanding,
-        Content::Metadata => without_content(understanding),
-    };
+fn understood(exchange: Exchange, decode_limit: usize, content: Content) -> Spooled {
+    let mut understanding = understand(&exchange, decode_limit);
+    understanding.keep(content);
     Spooled::Understood(Box::new((exchange.head, understanding)))
 }

@@ -23,6 +23,7 @@ mod fault;
 mod files;
 mod intake;
 mod pending;
+mod privacy;
 mod rebuild;
 mod record;
 mod retention;

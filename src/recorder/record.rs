@@ -218,11 +218,6 @@ impl Record {
         }
     }
 
-    /// Leaves out the texts of prompt and answer.
-    pub(super) fn forget_content(&mut self) {
-        (self.request.content, self.response.content) = (Value::Null, Vec::new());
-    }
-
     /// The end of the exchange.
     ///
     /// # Errors

@@ -59,8 +59,3 @@ fn guarded<T>(exchange: &Exchange, read: impl FnOnce() -> T) -> Option<T> {
     }
     read
 }
-
-/// The same without the texts of prompt and answer.
-pub(super) fn without_content(understanding: Understanding) -> Understanding {
-    Understanding { request_content: serde_json::Value::Null, response_content: Vec::new(), ..understanding }
-}

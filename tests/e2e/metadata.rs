@@ -8,7 +8,7 @@ use copilens::sim::tls::Alpn;
 use serde_json::{Value, json};
 
 use crate::asking::{Ask, fresh_id};
-use crate::support::{Copilens, Site, Upstream, files_below, files_in, wait_until};
+use crate::support::{CHAT_HOST, COMPLETIONS_HOST, Copilens, Site, Upstream, files_below, files_in, wait_until};
 
 /// Files below that hold the text.
 fn files_with(folder: &Path, text: &str) -> Vec<String> {
@@ -40,12 +40,16 @@ fn said(body: &[u8]) -> String {
 
 /// Sends a completion and a chat; gives the texts that must not be found anywhere.
 async fn talk(copilens: &Copilens, adjust: impl Fn(Ask) -> Ask) -> Vec<String> {
+    talk_as(copilens, "alice", adjust).await
+}
+
+async fn talk_as(copilens: &Copilens, user: &str, adjust: impl Fn(Ask) -> Ask) -> Vec<String> {
     let mut secret = Vec::new();
     for ask in [Ask::completion(), Ask::chat()] {
         let canary = format!("canary-{}", fresh_id());
         // One event of text, so that the answer is found whole.
         let ask = adjust(ask.prompt(&canary).with(control::EVENTS, "1"));
-        let (status, body) = ask.finish(&copilens.tunnel("alice", ask.host, Alpn::Http2).await).await;
+        let (status, body) = ask.finish(&copilens.tunnel(user, ask.host, Alpn::Http2).await).await;
         assert_eq!(status, 200);
         secret.push(canary);
         if std::str::from_utf8(&body).is_ok() {
@@ -195,4 +199,99 @@ async fn the_setting_follows_a_reload_and_binds_what_still_waits() {
     fs::remove_file(copilens.site.path("logs/usage")).unwrap();
     let record = copilens.wait_for_records("alice", "completions", 1).remove(0);
     assert_eq!(record["request"]["content"], Value::Null);
+}
+
+/// Texts of `alice` are nowhere, those of `bob` are in his records alone.
+async fn only_bobs_texts_are_kept(copilens: &Copilens) {
+    let mut secret = talk_as(copilens, "alice", |ask| ask).await;
+    secret.extend(talk_as(copilens, "alice", |ask| ask.with(control::ENCODING, "gzip")).await);
+    secret.extend(tell(copilens).await);
+    let kept = talk_as(copilens, "bob", |ask| ask).await;
+    wait_until("bob's records", || (records_of(copilens, "bob") == 2).then_some(()));
+    wait_until("an empty spool", || files_in(&copilens.site.path("logs/spool")).is_empty().then_some(()));
+    wait_until("what waits", || (!files_in(&copilens.site.path("logs/pending/alice")).is_empty()).then_some(()));
+    for text in &secret {
+        assert_eq!(files_with(&copilens.site.path(""), text), Vec::<String>::new(), "{text}");
+    }
+    for text in &kept {
+        assert!(!files_with(&copilens.site.path("logs/usage/bob"), text).is_empty(), "{text}");
+    }
+    assert!(records_of(copilens, "alice") >= 4);
+}
+
+fn records_of(copilens: &Copilens, user: &str) -> usize {
+    files_below(&copilens.site.path(&format!("logs/usage/{user}"))).len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_users_or_a_teams_own_setting_holds_for_their_texts_alone() {
+    let upstream = Upstream::start().await;
+    let site = Site::new(&upstream).set("capture.noise", "\"record\"");
+    let users = "[[user]]\nname = \"alice\"\nteams = [\"core\"]\n[[user]]\nname = \"bob\"\nteams = [\"web\"]\n\
+                 [[team]]\nname = \"core\"\ncontent = \"metadata\"\n";
+    fs::write(site.path("config/allowlist.toml"), users).unwrap();
+    let copilens = site.start();
+    only_bobs_texts_are_kept(&copilens).await;
+    let (_, page) = copilens.admin("/install").await;
+    assert!(page.contains("and the text of prompts and answers") && page.contains("ask yours whether"), "{page}");
+
+    let users = "[[user]]\nname = \"alice\"\n[[user]]\nname = \"bob\"\ncontent = \"full\"\n";
+    let mut copilens = Site::new(&upstream).set("capture.content", "\"full\"").start();
+    copilens.reload(|site| {
+        fs::write(site.path("config/allowlist.toml"), users).unwrap();
+        site.change("capture.content", "\"metadata\"");
+    });
+    only_bobs_texts_are_kept(&copilens).await;
+}
+
+/// A marker in what each interface is asked and answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_interface_of_the_models_leaves_a_text_on_the_disk() {
+    let upstream = Upstream::start().await;
+    let copilens = held_up(&upstream);
+    let mut secret = Vec::new();
+    let mut marker = |what: &str| {
+        let marker = format!("canary-{what}-{}", fresh_id());
+        secret.push(marker.clone());
+        marker
+    };
+    let list = |path: &str, list: &str, text: String| {
+        let body = json!({"model": "demo-large", "stream": true, list: [{"role": "user", "content": text}]});
+        Ask::chat().at(CHAT_HOST, path).json(&body)
+    };
+    let called = |text: String| {
+        let file = json!({"path": format!("/work/{text}.py"), "file_text": text});
+        format!("Make a file: {}create {file}", control::CALL)
+    };
+    let apply = json!({"model": "demo-instant-apply-short", "stream": true,
+        "prediction": {"type": "content", "content": marker("prediction")},
+        "messages": [{"role": "user", "content": marker("apply")}]});
+    let asks = [
+        Ask::completion().field("suffix", marker("suffix")).prompt(&marker("panel")).field("n", 3),
+        Ask::next_edit().prompt(&marker("edit")),
+        Ask::chat().at(COMPLETIONS_HOST, "/chat/completions").json(&apply),
+        Ask::chat().whole().prompt(&marker("whole")),
+        list("/chat/completions", "messages", called(marker("chat-call"))),
+        list("/responses", "input", called(marker("responses-call"))),
+        list("/v1/messages", "messages", called(marker("messages-call"))),
+        list("/agents/demo-docs?chat", "messages", marker("agent")),
+        Ask::chat().field("stop", json!([";"])).field("user", marker("noise")),
+        Ask::chat().body(format!("{{\"messages\": \"{}", marker("broken"))),
+        Ask::new(CHAT_HOST, "/embeddings", &json!({"input": [marker("embeddings")], "model": "demo-embedding"})),
+    ];
+    for ask in &asks {
+        ask.finish(&copilens.tunnel("alice", ask.host, Alpn::Http1).await).await;
+    }
+    wait_until("the recorder's complaint", || copilens.log().contains("the recorder is held up").then_some(()));
+    let nowhere = |copilens: &Copilens| {
+        for text in &secret {
+            assert_eq!(files_with(&copilens.site.path(""), text), Vec::<String>::new(), "{text}");
+            assert!(!copilens.log().contains(text.as_str()), "{text} is in the log");
+        }
+    };
+    nowhere(&copilens);
+    fs::remove_file(copilens.site.path("logs/usage")).unwrap();
+    wait_until("an empty spool", || files_in(&copilens.site.path("logs/spool")).is_empty().then_some(()));
+    assert!(records_of(&copilens, "alice") >= 8, "{}", records_of(&copilens, "alice"));
+    nowhere(&copilens);
 }

@@ -5,7 +5,7 @@ use prometheus_client::registry::Registry;
 use serde_json::Value;
 
 use super::*;
-use crate::config::Loaded;
+use crate::config::{Capture, Content};
 use crate::copilot::observation::SuggestionKind;
 use crate::exchange::{BodySize, Ending, Exchange, ResponseHead, Timings};
 use crate::recorder::rebuild;
