@@ -5,6 +5,7 @@ mod check;
 #[cfg(feature = "sim")]
 mod demo;
 mod env;
+mod export;
 mod logging;
 mod rebuild;
 mod report;
@@ -66,6 +67,8 @@ enum Command {
     Ca(ca::CaCommand),
     /// Usage as a table
     Report(report::ReportArgs),
+    /// Usage for other programs: tables, events, Parquet
+    Export(export::Arguments),
     /// Make days anew from their record files
     Rebuild(rebuild::Arguments),
     /// See it work: a fake Copilot and simulated developers through the real proxy
@@ -178,6 +181,7 @@ fn run(command: Command, sources: Sources) -> Result<(), Failure> {
             let store = SqliteStore::open_to_read(&store_path(&sources.settings()?))?;
             Ok(report::report(&store, &arguments, Utc::now().date_naive(), terminal_width(), out)?)
         }
+        Command::Export(arguments) => export::run(&arguments, &sources, Utc::now().date_naive()),
         Command::Rebuild(arguments) => rebuild::run(&arguments, &sources, out),
         #[cfg(feature = "sim")]
         Command::Demo(arguments) => demo::run(&arguments, out),

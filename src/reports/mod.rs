@@ -3,18 +3,26 @@
 //! What a report looks like is in [`usage`](crate::usage); here is who asks the store what, and who stands behind a name.
 
 mod breakdown;
+mod columns;
 mod coralogix;
+mod csv;
 mod day_gauges;
+mod events;
 mod exposition;
 mod gcp_exporter;
 mod github;
 mod lines;
 mod openmetrics;
+mod parquet;
 mod roster;
+#[cfg(test)]
+mod sample;
 mod usage_page;
 
 use std::io;
 use std::sync::Arc;
+
+use chrono::NaiveDate;
 
 pub use roster::{Person, Roster, team_id, team_slug};
 pub use usage_page::UsagePage;
@@ -35,6 +43,19 @@ pub enum ReportError {
 
 /// The result of writing a report.
 pub type Result<T> = std::result::Result<T, ReportError>;
+
+/// What a table is to tell of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// First UTC day.
+    pub from: NaiveDate,
+    /// Last UTC day.
+    pub to: NaiveDate,
+    /// This user only, by the allowlist's name.
+    pub user: Option<String>,
+    /// Of events: those that count for nothing, too.
+    pub noise: bool,
+}
 
 /// What all reports are made of.
 #[derive(Clone)]
