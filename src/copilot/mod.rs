@@ -56,6 +56,7 @@ pub use endpoint::{Capture, Endpoint, capture, capture_websocket, path_shape};
 pub use facts::{Facts, Initiator};
 pub use feature::Feature;
 pub use message::{Conversation, ends_answer};
+pub use model::split_version;
 pub use problem::Problem;
 pub use telemetry::{Reported, telemetry};
 pub use understand::{Understanding, understand};

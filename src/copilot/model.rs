@@ -1,7 +1,8 @@
 //! Model names without the date of their release, so that one model is one row in every report.
 
 /// Splits the date off a model's name: `gpt-4o-2024-05-13` gives `gpt-4o` and `2024-05-13`; `-20240513` likewise.
-pub(super) fn split_version(model: &str) -> (&str, Option<&str>) {
+#[must_use]
+pub fn split_version(model: &str) -> (&str, Option<&str>) {
     [10, 8]
         .into_iter()
         .find_map(|length| split_date(model, length))

@@ -4,26 +4,16 @@
 use std::cmp::Reverse;
 
 use chrono::NaiveDate;
-use sha2::{Digest as _, Sha256};
 
+use super::Gain;
 use crate::copilot::observation::{ChatAction, ChatActionKind, Fate, SessionTotals, SuggestionKind, SuggestionReport};
-use crate::usage::{Acceptance, Fates};
+use crate::usage::{Acceptance, Fates, IdDigest, ToldAction, ToldSuggestion, id_digest};
 
 /// Counts beyond this are kept as this: a client's lie must not overflow a day's sums.
 pub(super) const LARGEST_COUNT: u64 = 1 << 32;
 
 /// Bytes of a name that a client sent that are kept.
 const LONGEST_NAME: usize = 64;
-
-/// What stands for a client's id in the store: as good as the id for telling two apart, and short whatever a client sends.
-pub(super) type IdDigest = [u8; 16];
-
-/// The digest of a client's id.
-pub(super) fn id_digest(id: &str) -> IdDigest {
-    let mut digest = IdDigest::default();
-    digest.iter_mut().zip(Sha256::digest(id)).for_each(|(to, from)| *to = from);
-    digest
-}
 
 /// Something that a client's telemetry tells of.
 pub(super) trait Fact: Clone + PartialEq {
@@ -33,6 +23,20 @@ pub(super) trait Fact: Clone + PartialEq {
     fn day(&self) -> NaiveDate;
     /// Adds it to its day's counts.
     fn count_in(&self, acceptance: &mut Acceptance);
+    /// What it is counted by: editor, language and model, as far as told.
+    fn names(&self) -> [Option<&String>; 3];
+
+    /// What is known of it that was not before; `None` where there is nothing more to count.
+    fn gain(&self, before: Option<&Self>, user: &str) -> Option<Gain> {
+        let (mut more, mut less) = (Acceptance::default(), Acceptance::default());
+        self.count_in(&mut more);
+        if let Some(before) = before {
+            before.count_in(&mut less);
+        }
+        more.subtract(&less);
+        let [editor, language, model] = self.names().map(Option::<&String>::cloned);
+        (more != Acceptance::default()).then(|| Gain { user: user.to_owned(), editor, language, model, more })
+    }
 }
 
 /// Where a suggestion or an action is booked.
@@ -131,6 +135,20 @@ impl Suggestion {
         suggestion
     }
 
+    /// For the roll-up of its day.
+    pub(super) fn told(self) -> ToldSuggestion {
+        ToldSuggestion {
+            request: self.request,
+            shown: self.shown,
+            accepted: self.accepted,
+            lines_shown: self.lines_shown.unwrap_or_default(),
+            lines_accepted: self.lines_accepted.unwrap_or_default(),
+            language: self.language,
+            model: self.model,
+            editor: self.editor,
+        }
+    }
+
     fn fates(&self) -> Fates {
         let if_accepted = |count: u64| if self.accepted { count } else { 0 };
         let is_kept = self.kept_s > self.lost_s;
@@ -177,6 +195,10 @@ impl Fact for Suggestion {
         let kind = if self.is_next_edit { SuggestionKind::NextEdit } else { SuggestionKind::Completion };
         acceptance.fates(kind).add(&self.fates());
     }
+
+    fn names(&self) -> [Option<&String>; 3] {
+        [self.editor.as_ref(), self.language.as_ref(), self.model.as_ref()]
+    }
 }
 
 /// What is known of one chat action.
@@ -205,6 +227,17 @@ impl Action {
             model: name(report.model.as_deref()),
         }
     }
+
+    /// For the roll-up of its day.
+    pub(super) fn told(self) -> ToldAction {
+        ToldAction {
+            exchange: self.exchange,
+            kind: self.kind,
+            lines: self.lines.unwrap_or_default(),
+            language: self.language,
+            model: self.model,
+        }
+    }
 }
 
 impl Fact for Action {
@@ -227,6 +260,10 @@ impl Fact for Action {
         if let ChatActionKind::Copied | ChatActionKind::Inserted | ChatActionKind::Applied = self.kind {
             acceptance.chat.lines += self.lines.unwrap_or_default();
         }
+    }
+
+    fn names(&self) -> [Option<&String>; 3] {
+        [None, self.language.as_ref(), self.model.as_ref()]
     }
 }
 
@@ -279,6 +316,10 @@ impl Fact for Session {
         sessions.lines_added += self.lines_added.unwrap_or_default();
         sessions.lines_removed += self.lines_removed.unwrap_or_default();
         sessions.files_modified += self.files_modified.unwrap_or_default();
+    }
+
+    fn names(&self) -> [Option<&String>; 3] {
+        [None; 3]
     }
 }
 

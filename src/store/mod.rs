@@ -4,8 +4,10 @@
 //! can keep them elsewhere. Its methods block: call them off the async threads.
 
 mod account;
+mod disguise;
 mod error;
 mod fact;
+mod rollup;
 mod sqlite;
 #[cfg(test)]
 mod tests;

@@ -3,17 +3,17 @@
 use chrono::NaiveDate;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::acceptance::Changes;
+use super::acceptance::{self, Changes};
 use super::row::Columns;
 use crate::copilot::observation::Observation;
 use crate::copilot::vocabulary::{Class, Kind};
-use crate::store::fact::{Action, Booked, Booking, Fact, IdDigest, Session, Suggestion, id_digest};
-use crate::usage::UsageEvent;
+use crate::store::fact::{Action, Booked, Booking, Fact, Session, Suggestion};
+use crate::usage::{IdDigest, Told, UsageEvent, id_digest};
 
 const SUGGESTION: &str = "
     SELECT request, is_booked, day, is_next_edit, shown, accepted, accepted_fully, rejected, lines_shown, lines_accepted,
            characters_shown, characters_accepted, kept_s, lost_s, language, model, editor
-    FROM suggestion WHERE user = ?1 AND id = ?2";
+    FROM suggestion";
 
 const SUGGESTIONS_OF_REQUEST: &str = "SELECT id FROM suggestion WHERE user = ?1 AND request = ?2";
 
@@ -25,22 +25,31 @@ const DAY_OF_INTERACTION: &str = "
 
 const ACTION: &str = "
     SELECT exchange, is_booked, day, kind, lines, characters, language, model
-    FROM chat_action WHERE user = ?1 AND id = ?2";
+    FROM chat_action";
 
 const ACTIONS_OF_EXCHANGE: &str = "SELECT id FROM chat_action WHERE user = ?1 AND exchange = ?2";
 
 const SESSION: &str = "
     SELECT day, lines_added, lines_removed, files_modified, premium_requests, nano_aiu
-    FROM cli_session WHERE user = ?1 AND id = ?2";
+    FROM cli_session";
+
+const BY_ID: &str = "WHERE user = ?1 AND id = ?2";
+
+/// The order is that of the index.
+const OF_DAY: &str = "WHERE day = ?1 AND user = ?2 ORDER BY id";
 
 /// The questions, for the test that they go by an index.
 #[cfg(test)]
-pub(super) const ALL: [&str; 7] =
-    [SUGGESTION, SUGGESTIONS_OF_REQUEST, DAY_OF_REQUEST, DAY_OF_INTERACTION, ACTION, ACTIONS_OF_EXCHANGE, SESSION];
+pub(super) fn all() -> Vec<String> {
+    let facts = [SUGGESTION, ACTION, SESSION].map(|fact| format!("{fact} {BY_ID}"));
+    let of_day = [SUGGESTION, ACTION].map(|fact| format!("{fact} {OF_DAY}"));
+    let ids = [SUGGESTIONS_OF_REQUEST, ACTIONS_OF_EXCHANGE, DAY_OF_REQUEST, DAY_OF_INTERACTION].map(str::to_owned);
+    [facts.as_slice(), &of_day, &ids].concat()
+}
 
 /// A fact as a row of its table, found by user and id.
 trait Stored: Fact {
-    const FIND: &'static str;
+    const SELECT: &'static str;
 
     fn read(row: &Row<'_>) -> rusqlite::Result<Self>;
     fn write(&self, connection: &Connection, user: &str, id: &IdDigest) -> rusqlite::Result<()>;
@@ -138,7 +147,23 @@ fn put<F: Stored>(
 }
 
 fn find<F: Stored>(connection: &Connection, user: &str, id: &IdDigest) -> rusqlite::Result<Option<F>> {
-    connection.prepare_cached(F::FIND)?.query_row(params![user, id], F::read).optional()
+    let sql = format!("{} {BY_ID}", F::SELECT);
+    connection.prepare_cached(&sql)?.query_row(params![user, id], F::read).optional()
+}
+
+/// What telemetry told that is booked on a user's day.
+pub(super) fn told(connection: &Connection, user: &str, day: NaiveDate) -> rusqlite::Result<Told> {
+    Ok(Told {
+        telemetry: acceptance::telemetry_came(connection, day, user)?,
+        suggestions: of_day(connection, user, day)?.into_iter().map(Suggestion::told).collect(),
+        actions: of_day(connection, user, day)?.into_iter().map(Action::told).collect(),
+    })
+}
+
+fn of_day<F: Stored>(connection: &Connection, user: &str, day: NaiveDate) -> rusqlite::Result<Vec<F>> {
+    let mut statement = connection.prepare_cached(&format!("{} {OF_DAY}", F::SELECT))?;
+    let facts = statement.query_map(params![day.to_string(), user], F::read)?;
+    facts.collect()
 }
 
 fn save<F: Stored>(
@@ -158,7 +183,7 @@ fn save<F: Stored>(
 }
 
 impl Stored for Suggestion {
-    const FIND: &'static str = SUGGESTION;
+    const SELECT: &'static str = SUGGESTION;
 
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let mut columns = Columns::of(row);
@@ -215,7 +240,7 @@ impl Stored for Suggestion {
 }
 
 impl Stored for Action {
-    const FIND: &'static str = ACTION;
+    const SELECT: &'static str = ACTION;
 
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let mut columns = Columns::of(row);
@@ -253,7 +278,7 @@ impl Stored for Action {
 }
 
 impl Stored for Session {
-    const FIND: &'static str = SESSION;
+    const SELECT: &'static str = SESSION;
 
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let mut columns = Columns::of(row);

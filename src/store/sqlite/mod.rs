@@ -4,9 +4,11 @@ mod acceptance;
 mod accounts;
 mod error;
 mod facts;
+mod forget;
 mod open;
 mod questions;
 mod readers;
+mod rollups;
 mod row;
 #[cfg(test)]
 pub(in crate::store) mod tests;
@@ -23,7 +25,9 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use self::acceptance::Changes;
 use self::error::Context;
 use self::readers::Readers;
-use super::{AccountUse, Inserted, LastEditor, Noticed, Result, StoreError, Taken, UsageStore};
+use self::rollups::Rows;
+use super::disguise::Disguise;
+use super::{AccountUse, Inserted, LastEditor, Noticed, Result, StoreError, Taken, UsageStore, rollup};
 use crate::copilot::observation::{Notice, Quota};
 use crate::exchange::ExchangeId;
 use crate::identity::secret_file::FileId;
@@ -130,6 +134,24 @@ impl SqliteStore {
         self.readers.with(|connection| question(connection).at(&self.path))
     }
 
+    /// Asks of roll-ups, in one snapshot.
+    fn ask_rows<T>(&self, question: impl FnOnce(&mut Rows<'_>) -> rusqlite::Result<T>) -> Result<T> {
+        self.ask(|connection| {
+            let snapshot = connection.unchecked_transaction()?;
+            question(&mut Rows(&snapshot))
+        })
+    }
+
+    /// Takes what was overwritten out of the WAL, too. Where a reader is in the way, the next checkpoint does.
+    fn empty_wal(&self) {
+        if let Some(writer) = self.lock().as_ref() {
+            let emptied = writer.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            if let Err(error) = emptied {
+                tracing::warn!(%error, "the usage store's WAL keeps what was forgotten until its next checkpoint");
+            }
+        }
+    }
+
     /// Runs `change` in a transaction, which an error undoes.
     fn write<T>(&self, change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T> {
         let mut writer = self.lock();
@@ -170,7 +192,7 @@ impl UsageStore for SqliteStore {
         self.write(|transaction| {
             let changed =
                 events.iter().map(|event| is_of_another_class(transaction, event)).collect::<rusqlite::Result<_>>()?;
-            put(transaction, &mut events.iter().cloned())?;
+            put(transaction, Changes::default(), &mut events.iter().cloned())?;
             Ok(changed)
         })
     }
@@ -181,7 +203,8 @@ impl UsageStore for SqliteStore {
             for noticed in notices {
                 take(transaction, &mut changes, noticed)?;
             }
-            Ok(Taken { days: changes.apply(transaction)?, gains: Vec::new() })
+            let gains = changes.take_gains();
+            Ok(Taken { days: changes.apply(transaction)?, gains })
         })
     }
 
@@ -263,45 +286,52 @@ impl UsageStore for SqliteStore {
         self.write(|transaction| {
             let mut forget =
                 transaction.prepare_cached("DELETE FROM usage_event WHERE day = ?1 AND class <> 'noise'")?;
+            let mut changes = Changes::default();
             for day in days {
+                let users = questions::users(transaction, *day)?;
+                users.iter().for_each(|user| changes.events_changed(user, *day));
                 forget.execute([day.to_string()])?;
             }
-            put(transaction, events)
+            put(transaction, changes, events)
         })
     }
 
-    fn refresh(&self, _limit: usize) -> Result<bool> {
-        Ok(false)
+    fn refresh(&self, limit: usize) -> Result<bool> {
+        self.write(|transaction| rollup::refresh(&mut Rows(transaction), limit))
     }
 
     fn user_days(
         &self,
-        _from: NaiveDate,
-        _to: NaiveDate,
-        _users: Option<&BTreeSet<String>>,
-        _each: &mut dyn FnMut(NaiveDate, &str, UserDay) -> ControlFlow<()>,
+        from: NaiveDate,
+        to: NaiveDate,
+        users: Option<&BTreeSet<String>>,
+        each: &mut dyn FnMut(NaiveDate, &str, UserDay) -> ControlFlow<()>,
     ) -> Result<()> {
-        Ok(())
+        self.ask_rows(|rows| rollup::user_days(rows, from, to, users, each))
     }
 
-    fn organization_days(&self, _from: NaiveDate, _to: NaiveDate) -> Result<BTreeMap<NaiveDate, OrganizationDay>> {
-        Ok(BTreeMap::new())
+    fn organization_days(&self, from: NaiveDate, to: NaiveDate) -> Result<BTreeMap<NaiveDate, OrganizationDay>> {
+        self.ask_rows(|rows| rollup::organization_days(rows, from, to))
     }
 
-    fn totals(&self, _from: NaiveDate, _to: NaiveDate) -> Result<BTreeMap<String, Totals>> {
-        Ok(BTreeMap::new())
+    fn totals(&self, from: NaiveDate, to: NaiveDate) -> Result<BTreeMap<String, Totals>> {
+        self.ask_rows(|rows| rollup::totals(rows, from, to))
     }
 
-    fn activity(&self, _to: NaiveDate) -> Result<Vec<Activity>> {
-        Ok(Vec::new())
+    fn activity(&self, to: NaiveDate) -> Result<Vec<Activity>> {
+        self.ask_rows(|rows| rollup::activity(rows, to))
     }
 
     fn last_seen(&self) -> Result<BTreeMap<String, Client>> {
-        Ok(BTreeMap::new())
+        self.ask_rows(|rows| rollup::last_seen(rows))
     }
 
-    fn forget(&self, _user: &str, _pseudonym: &str) -> Result<BTreeSet<NaiveDate>> {
-        Ok(BTreeSet::new())
+    fn forget(&self, user: &str, pseudonym: &str) -> Result<BTreeSet<NaiveDate>> {
+        let disguise = Disguise::new()
+            .map_err(|error| StoreError::Failed { store: self.path.clone(), source: error.to_string().into() })?;
+        let days = self.write(|transaction| forget::forget(transaction, user, pseudonym, &disguise))?;
+        self.empty_wal();
+        Ok(days)
     }
 
     fn is_shared(&self) -> bool {
@@ -318,6 +348,7 @@ fn insert(transaction: &Transaction<'_>, changes: &mut Changes, event: &UsageEve
     ))?;
     let is_new = row::execute(&mut statement, event)? == 1;
     if is_new {
+        changes.events_changed(&event.user, event.day());
         accounts::take_event(transaction, event)?;
         facts::rebook(transaction, changes, event)?;
     }
@@ -331,14 +362,21 @@ fn is_of_another_class(transaction: &Transaction<'_>, event: &UsageEvent) -> rus
 }
 
 /// Stores events in the place of those with the same id.
-fn put(transaction: &Transaction<'_>, events: &mut dyn Iterator<Item = UsageEvent>) -> rusqlite::Result<()> {
-    let mut changes = Changes::default();
+fn put(
+    transaction: &Transaction<'_>,
+    mut changes: Changes,
+    events: &mut dyn Iterator<Item = UsageEvent>,
+) -> rusqlite::Result<()> {
     let mut statement = transaction.prepare_cached(&format!(
         "INSERT OR REPLACE INTO usage_event ({}) VALUES ({})",
         row::COLUMNS,
         row::PLACES
     ))?;
     for event in events {
+        if let Some((day, user)) = questions::booked(transaction, event.id)? {
+            changes.events_changed(&user, day);
+        }
+        changes.events_changed(&event.user, event.day());
         row::execute(&mut statement, &event)?;
         accounts::take_event(transaction, &event)?;
         facts::rebook(transaction, &mut changes, &event)?;

@@ -17,8 +17,11 @@ use crate::store::{Result, StoreError};
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One file a schema version, in order.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/0001_usage_event.sql"), include_str!("../migrations/0002_telemetry.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_usage_event.sql"),
+    include_str!("../migrations/0002_telemetry.sql"),
+    include_str!("../migrations/0003_rollup.sql"),
+];
 
 /// Statements that a connection keeps prepared: more than there are.
 const PREPARED_STATEMENTS: usize = 64;
@@ -31,6 +34,8 @@ pub(super) fn writer(path: &Path) -> Result<Connection> {
     // records still tell; a crash of the process takes none.
     connection.pragma_update(None, "journal_mode", "WAL").at(path)?;
     connection.pragma_update(None, "synchronous", "NORMAL").at(path)?;
+    // What is deleted is overwritten, for a person may be forgotten later.
+    connection.pragma_update(None, "secure_delete", true).at(path)?;
     migrate(&mut connection, path)?;
     Ok(connection)
 }

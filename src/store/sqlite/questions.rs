@@ -10,9 +10,8 @@ use super::acceptance;
 use super::row::{self, Columns};
 use crate::copilot::vocabulary::Tokens;
 use crate::exchange::ExchangeId;
-use crate::store::fact::id_digest;
 use crate::store::{LastEditor, NO_REASON};
-use crate::usage::{DayUsage, EventGroup, UsageEvent};
+use crate::usage::{DayUsage, EventGroup, Fold, UsageEvent, id_digest};
 
 const WAS_ANSWERED: &str = "
     SELECT EXISTS (
@@ -76,6 +75,17 @@ const EVENTS: &str = "
     WHERE day BETWEEN ?1 AND ?2 AND (?3 IS NULL OR user = ?3)
     ORDER BY day, user, id";
 
+const USERS_OF_DAY: &str = "SELECT DISTINCT user FROM usage_event WHERE day = ?1";
+
+const HAS_DAY: &str = "
+    SELECT EXISTS (SELECT 1 FROM usage_event WHERE day = ?1 AND user = ?2)
+        OR EXISTS (SELECT 1 FROM acceptance WHERE day = ?1 AND user = ?2)";
+
+const BOOKED: &str = "SELECT day, user FROM usage_event WHERE id = ?1";
+
+/// As [`EVENTS`], of one user and day.
+const EVENTS_OF_USER: &str = "FROM usage_event WHERE day = ?1 AND user = ?2 ORDER BY id";
+
 const NOISE: &str = "
     SELECT COALESCE(reason, ?4), COUNT(*)
     FROM usage_event
@@ -85,10 +95,11 @@ const NOISE: &str = "
 /// The questions, for the test that they go by an index.
 #[cfg(test)]
 pub(super) fn all() -> Vec<String> {
-    let events = format!("SELECT * {EVENTS}");
-    let asked =
-        [WAS_ANSWERED, HAD_TURN, WAS_SHOWN, LAST_EDITOR, GROUPS_OF_DAY, INTERACTIONS_OF_DAY, DAYS, NOISE, &events];
-    asked.map(str::to_owned).to_vec()
+    let of_user = [WAS_ANSWERED, HAD_TURN, WAS_SHOWN, LAST_EDITOR, BOOKED, HAS_DAY];
+    let of_days = [GROUPS_OF_DAY, INTERACTIONS_OF_DAY, DAYS, NOISE, USERS_OF_DAY];
+    let asked = [of_user.as_slice(), &of_days].concat();
+    let events = [EVENTS, EVENTS_OF_USER].map(|events| format!("SELECT * {events}"));
+    asked.into_iter().map(str::to_owned).chain(events).collect()
 }
 
 pub(super) fn was_answered(
@@ -212,6 +223,37 @@ pub(super) fn events(
         if each(row::read(row)?).is_break() {
             break;
         }
+    }
+    Ok(())
+}
+
+/// The users with any event on a day.
+pub(super) fn users(connection: &Connection, day: NaiveDate) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare_cached(USERS_OF_DAY)?;
+    let users = statement.query_map([day.to_string()], |row| row.get(0))?;
+    users.collect()
+}
+
+/// Whether there is anything of a user's day, be it noise.
+pub(super) fn has_day(connection: &Connection, user: &str, day: NaiveDate) -> rusqlite::Result<bool> {
+    connection.prepare_cached(HAS_DAY)?.query_row(params![day.to_string(), user], |row| row.get(0))
+}
+
+/// The day and the user that an event is booked on, where it is stored.
+pub(super) fn booked(connection: &Connection, id: ExchangeId) -> rusqlite::Result<Option<(NaiveDate, String)>> {
+    let booked = |row: &Row<'_>| {
+        let mut columns = Columns::of(row);
+        Ok((columns.word()?, columns.next()?))
+    };
+    connection.prepare_cached(BOOKED)?.query_row([id.as_bytes()], booked).optional()
+}
+
+/// Adds the events of one user and day to a roll-up.
+pub(super) fn fold(connection: &Connection, day: NaiveDate, user: &str, fold: &mut Fold) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(&format!("SELECT {} {EVENTS_OF_USER}", row::COLUMNS))?;
+    let mut rows = statement.query(params![day.to_string(), user])?;
+    while let Some(row) = rows.next()? {
+        fold.add(&row::read(row)?);
     }
     Ok(())
 }

@@ -70,13 +70,25 @@ fn plan_of(store: &SqliteStore, sql: &str) -> String {
 }
 
 /// Tables that grow with what is recorded.
-const GROWING: [&str; 6] = ["usage_event", "suggestion", "chat_action", "cli_session", "acceptance", "account"];
+const GROWING: [&str; 10] = [
+    "usage_event",
+    "suggestion",
+    "chat_action",
+    "cli_session",
+    "acceptance",
+    "account",
+    "user_day",
+    "organization_day",
+    "user_month",
+    "user_month_days",
+];
 
 #[test]
 fn each_question_goes_by_an_index() {
     let store = store_with(&[]);
-    let others = [facts::ALL.as_slice(), &acceptance::ALL, &super::accounts::ALL].concat();
-    for sql in questions::all().into_iter().chain(others.into_iter().map(str::to_owned)) {
+    let others = [rollups::ALL.as_slice(), &acceptance::ALL, &super::accounts::ALL].concat();
+    let others = others.into_iter().map(str::to_owned).collect();
+    for sql in [questions::all(), facts::all(), others].concat() {
         let plan = plan_of(&store, &sql);
         for table in GROWING {
             assert!(!plan.lines().any(|step| step == format!("SCAN {table}")), "{sql}: {plan}");

@@ -27,7 +27,7 @@ fn a_store_of_the_first_version_keeps_its_events_and_takes_in_all_that_is_new() 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(FILE_NAME);
     first_version(&path);
-    assert!(matches!(SqliteStore::open_to_read(&path).err(), Some(StoreError::Older { found: 1, known: 2, .. })));
+    assert!(matches!(SqliteStore::open_to_read(&path).err(), Some(StoreError::Older { found: 1, known: 3, .. })));
 
     let store = SqliteStore::open(&path).unwrap();
     assert!(store.is_whole().unwrap());

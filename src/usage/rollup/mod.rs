@@ -3,10 +3,15 @@
 //! A [`UserDay`] is made of the user's events and of what telemetry told of them, and of nothing else, so it can be made anew
 //! at any time. All else here is sums of user days.
 
+mod fold;
+mod sums;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+
+pub use fold::{Fold, IdDigest, Told, ToldAction, ToldSuggestion, id_digest};
 
 /// What the counts of a day are told apart by. The names are GitHub's, as in its usage metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -1,0 +1,54 @@
+-- Roll-ups: all of them follow from the tables of the versions before, and are made anew for each day of a user in `stale`.
+-- What is in a BLOB is packed by `store::rollup::packed`.
+
+-- One row a day of a user on which anything counts, or telemetry came: see `usage::UserDay`.
+CREATE TABLE user_day (
+    day  TEXT NOT NULL, -- as 2024-12-28
+    user TEXT NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (day, user)
+) STRICT, WITHOUT ROWID;
+
+-- The sum of a day's rows of user_day.
+CREATE TABLE organization_day (
+    day  TEXT NOT NULL PRIMARY KEY,
+    data BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The sums of each of a user's days in a month, and by themselves the sum of those: a year of everybody is asked for at once.
+CREATE TABLE user_month (
+    month TEXT NOT NULL, -- its first day
+    user  TEXT NOT NULL,
+    total BLOB NOT NULL,
+    PRIMARY KEY (month, user)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE user_month_days (
+    month TEXT NOT NULL,
+    user  TEXT NOT NULL,
+    days  BLOB NOT NULL,
+    PRIMARY KEY (month, user)
+) STRICT, WITHOUT ROWID;
+
+-- The client that a user was last seen with.
+CREATE TABLE user_client (
+    user   TEXT NOT NULL PRIMARY KEY,
+    client BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Days of users whose roll-ups are to be made anew. Whoever changes something they follow from adds a row, in the same
+-- transaction, and changes none: so writers of a shared store do not wait for each other.
+CREATE TABLE stale (
+    seq  INTEGER NOT NULL PRIMARY KEY,
+    day  TEXT    NOT NULL,
+    user TEXT    NOT NULL
+) STRICT;
+
+CREATE INDEX suggestion_by_day ON suggestion (day, user);
+CREATE INDEX chat_action_by_day ON chat_action (day, user);
+
+INSERT INTO stale (day, user)
+SELECT day, user FROM usage_event
+UNION
+SELECT day, user FROM acceptance
+ORDER BY day, user;
