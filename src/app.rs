@@ -18,14 +18,14 @@ use tokio_util::sync::CancellationToken;
 
 pub use log_folder::LogFolder;
 
-use crate::admin::{self, Access, AdminState, AdminToken, Onboarding};
+use crate::admin::{self, Access, AdminState, AdminToken, Desk, Onboarding};
 use crate::certs::{CaCertificate, CaError, CaFiles, LeafAuthority, LeafError};
 use crate::config::{self, Content, Live, Loaded, Settings, StoreUrl, Tokens};
 use crate::identity::secret_file::{Problem, SecretError};
 use crate::metrics::{self, Metrics};
 use crate::proxy::{self, OwnListeners, Proxy, RootsError};
 use crate::recorder::{self, FileError, Intake, RecordFiles, Recorder, RunningRecorder};
-use crate::reports::UsagePage;
+use crate::reports::{ReportSource, UsagePage};
 use crate::spool::{self, Spool, SpoolError, SpoolMetrics};
 use crate::store::{self, SqliteStore, StoreError, UsageStore};
 
@@ -156,8 +156,10 @@ impl App {
         metrics::register_runtime(&mut registry);
         metrics::count_panics(Arc::clone(&metrics));
         let store = open_store(&settings)?;
-        let (spool, recorder) = start_recorder(&live, files.clone(), Arc::clone(&store), Arc::clone(&metrics))?;
-        let usage = usage_metrics(&live, store, &metrics);
+        let (spool, recorder) = start_recorder(&live, &store, files.clone(), Arc::clone(&metrics))?;
+        let source = Arc::new(ReportSource::new(Arc::clone(&live), store));
+        let usage = usage_metrics(Arc::clone(&source), &metrics);
+        let desk = Desk::new(source).map_err(|source| StartError::Io { path: settings.log_dir.clone(), source })?;
         registry.register_collector(Box::new(SpoolMetrics(Arc::clone(&spool))));
         register_reload(&mut registry, Arc::clone(&live));
         let recorder = Arc::new(std::sync::Mutex::new(recorder));
@@ -167,8 +169,14 @@ impl App {
         let health = health(&live, &folder, &spool, &recorder, certificate.clone());
         register_condition(&mut registry, &health, certificate.not_after().timestamp());
         let onboarding = Arc::new(ArcSwap::from_pointee(onboarding(&live.current(), certificate, proxy_address)));
-        let pages =
-            AdminState { onboarding: Arc::clone(&onboarding), health, metrics: Arc::new(registry), usage, access };
+        let pages = AdminState {
+            onboarding: Arc::clone(&onboarding),
+            health,
+            metrics: Arc::new(registry),
+            usage,
+            access,
+            desk: Arc::new(desk),
+        };
         let proxy = Proxy::new(proxy::Parts {
             live: Arc::clone(&live),
             leafs,
@@ -268,8 +276,8 @@ fn register_condition(registry: &mut Registry, health: &admin::Health, ca_ends: 
 }
 
 /// What `/metrics/usage` tells. Its names have several prefixes.
-fn usage_metrics(live: &Arc<Live>, store: Arc<dyn UsageStore>, metrics: &Metrics) -> admin::UsageMetrics {
-    let page = Arc::new(UsagePage::new(Arc::clone(live), store));
+fn usage_metrics(source: Arc<ReportSource>, metrics: &Metrics) -> admin::UsageMetrics {
+    let page = Arc::new(UsagePage::new(source));
     let mut registry = Registry::default();
     metrics::register_usage(&mut registry, Arc::clone(&metrics.usage));
     registry.register_collector(Box::new(Arc::clone(&page)));
@@ -286,8 +294,8 @@ fn leaf_authority(ca: CaFiles, live: &Arc<Live>) -> Result<LeafAuthority, LeafEr
 
 fn start_recorder(
     live: &Arc<Live>,
+    store: &Arc<dyn UsageStore>,
     files: RecordFiles,
-    store: Arc<dyn UsageStore>,
     metrics: Arc<Metrics>,
 ) -> Result<(Arc<Spool>, RunningRecorder), StartError> {
     let settings = &live.current().settings;
@@ -300,7 +308,7 @@ fn start_recorder(
         results: Some(settings.log_dir.clone()),
     };
     let spool = Arc::new(Spool::open(&files.spool_dir(), options)?);
-    let recorder = Recorder::new(Arc::clone(&spool), store, files, Arc::clone(live), metrics).start();
+    let recorder = Recorder::new(Arc::clone(&spool), Arc::clone(store), files, Arc::clone(live), metrics).start();
     let recorder = recorder.map_err(|source| StartError::Io { path: settings.log_dir.clone(), source })?;
     Ok((spool, recorder))
 }

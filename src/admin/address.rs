@@ -58,6 +58,15 @@ impl fmt::Display for ProxyAddress {
     }
 }
 
+/// Host and port as a `Host` header names them, the host in lower case; `None` if the header is anything else.
+pub(super) fn plain_authority(header: &str) -> Option<String> {
+    let authority = Authority::from_str(header).ok()?;
+    let port = authority.port().map(|port| format!(":{port}")).unwrap_or_default();
+    // A port that is no number of 16 bits is left out there.
+    let named = format!("{}{port}", authority.host());
+    (is_plain_host(&authority) && named == authority.as_str()).then(|| named.to_ascii_lowercase())
+}
+
 /// No user part, and only letters that mean nothing to a shell or to JavaScript.
 fn is_plain_host(authority: &Authority) -> bool {
     let host = authority.host();
@@ -97,6 +106,21 @@ mod tests {
     }
 
     #[test]
+    fn an_authority_is_kept_as_it_is_named() {
+        for (header, kept) in [
+            ("Proxy.example.com", Some("proxy.example.com")),
+            ("proxy.example.com:8081", Some("proxy.example.com:8081")),
+            ("[2001:db8::1]:80", Some("[2001:db8::1]:80")),
+            ("me@host", None),
+            ("", None),
+            ("a b", None),
+            ("h:99999", None),
+        ] {
+            assert_eq!(plain_authority(header).as_deref(), kept, "{header}");
+        }
+    }
+
+    #[test]
     fn a_socket_address_gives_what_a_client_can_enter() {
         let shown = |text: &str| ProxyAddress::from(text.parse::<SocketAddr>().unwrap()).to_string();
         assert_eq!(shown("10.1.2.3:8080"), "10.1.2.3:8080");
@@ -117,8 +141,10 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn what_is_shown_holds_only_harmless_letters(header in ".*") {
-            if let Some(address) = ProxyAddress::of_host_header(&header, 1) {
-                assert!(address.to_string().bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b)));
+            let authority = plain_authority(&header);
+            let address = ProxyAddress::of_host_header(&header, 1).map(|address| address.to_string());
+            for shown in [authority, address].into_iter().flatten() {
+                assert!(shown.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b)));
             }
         }
     }

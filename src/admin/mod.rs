@@ -3,6 +3,7 @@
 mod access;
 mod address;
 mod downloads;
+mod github;
 mod health;
 mod install;
 mod metrics;
@@ -14,14 +15,15 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
-use axum::response::Redirect;
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use prometheus_client::registry::Registry;
 
 pub use access::Access;
 pub use address::ProxyAddress;
+pub use github::Desk;
 pub use health::{Condition, Health};
 pub use metrics::UsageMetrics;
 pub use onboarding::Onboarding;
@@ -45,15 +47,18 @@ pub struct AdminState {
     pub usage: UsageMetrics,
     /// What opens what is not for everybody.
     pub access: Access,
+    /// Answers on GitHub's paths.
+    pub desk: Arc<Desk>,
 }
 
 /// All pages of the admin listener.
 pub fn router(state: AdminState) -> Router {
     let site = Site { onboarding: state.onboarding, address: AddressSource::HostHeader };
     let pages = Router::new().route("/", get(|| async { Redirect::to("/install") }));
+    let github = github::routes(state.desk, state.access.clone());
     let guard = Guard { access: state.access, needed: Scope::Metrics, refuse: access::refuse_in_words };
     let guarded = metrics::routes(state.metrics, state.usage).route_layer(from_fn_with_state(guard, access::require));
-    finish(pages.merge(onboarding_pages(site)).merge(health::routes(state.health)).merge(guarded))
+    finish(pages.merge(onboarding_pages(site)).merge(health::routes(state.health)).merge(guarded).merge(github))
 }
 
 /// The install page, also at `/`, and the downloads, for `http://mitm.it/` and `http://copilens.local/` through the proxy.
@@ -69,9 +74,11 @@ fn onboarding_pages(site: Site) -> Router {
 }
 
 fn finish(pages: Router) -> Router {
-    pages
-        .fallback(|| async { (StatusCode::NOT_FOUND, "not found\n") })
-        .layer(axum::middleware::map_response(security::add_headers))
+    pages.fallback(not_found).layer(axum::middleware::map_response(security::add_headers))
+}
+
+async fn not_found(uri: Uri) -> Response {
+    github::not_found(&uri).unwrap_or_else(|| (StatusCode::NOT_FOUND, "not found\n").into_response())
 }
 
 #[cfg(test)]

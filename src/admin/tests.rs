@@ -9,7 +9,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::certs::{CaCertificate, CaFiles};
 use crate::config::{HostPort, Live, Loaded, ReachedAt, Tokens};
-use crate::reports::UsagePage;
+use crate::reports::{ReportSource, UsagePage};
 use crate::store::SqliteStore;
 
 fn new_ca() -> CaCertificate {
@@ -41,13 +41,11 @@ fn admin_with(onboarding: Onboarding, problems: &'static [&'static str]) -> Rout
     let tokens = Arc::new(Tokens::beside(&token_file));
     let access = Access::new(AdminToken::read_or_create(&token_file).unwrap(), tokens);
     let onboarding = Arc::new(ArcSwap::from_pointee(onboarding));
-    router(AdminState { onboarding, health, metrics: Arc::default(), usage: usage_metrics(), access })
-}
-
-fn usage_metrics() -> UsageMetrics {
     let store = SqliteStore::open_or_renew(&tempfile::tempdir().unwrap().path().join("usage.sqlite3")).unwrap();
-    let page = UsagePage::new(Arc::new(Live::new(Loaded::default())), Arc::new(store));
-    UsageMetrics { registry: Arc::default(), page: Arc::new(page) }
+    let source = Arc::new(ReportSource::new(Arc::new(Live::new(Loaded::default())), Arc::new(store)));
+    let usage = UsageMetrics { registry: Arc::default(), page: Arc::new(UsagePage::new(Arc::clone(&source))) };
+    let desk = Arc::new(Desk::new(source).unwrap());
+    router(AdminState { onboarding, health, metrics: Arc::default(), usage, access, desk })
 }
 
 fn admin() -> Router {

@@ -17,6 +17,7 @@ mod parquet;
 mod roster;
 #[cfg(test)]
 mod sample;
+mod source;
 mod usage_page;
 
 use std::io;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 
 pub use roster::{Person, Roster, team_id, team_slug};
+pub use source::ReportSource;
 pub use usage_page::UsagePage;
 
 use crate::config::Unknown;

@@ -18,10 +18,9 @@ use super::coralogix::{self, Active, ORGANIZATION_WORDS};
 use super::exposition::{Labels, Sheet};
 use super::gcp_exporter::{self, Engaged};
 use super::openmetrics::last_second;
-use super::{Person, Reports, Result, Roster, day_gauges};
-use crate::config::{Compat, Live};
+use super::{Person, ReportSource, Reports, Result, day_gauges};
+use crate::config::Compat;
 use crate::metrics::OTHERS;
-use crate::store::UsageStore;
 use crate::usage::{OrganizationDay, UserDay};
 
 /// How long what was made is good for: this, or as many times what it took to make.
@@ -39,8 +38,7 @@ struct Made {
 
 /// The page's part that is made from the store.
 pub struct UsagePage {
-    live: Arc<Live>,
-    store: Arc<dyn UsageStore>,
+    source: Arc<ReportSource>,
     made: Mutex<Option<Made>>,
     /// Held by whoever makes it.
     making: Mutex<()>,
@@ -53,10 +51,9 @@ pub struct UsagePage {
 impl UsagePage {
     /// Of what the store has, for settings and allowlist as they are at each time.
     #[must_use]
-    pub fn new(live: Arc<Live>, store: Arc<dyn UsageStore>) -> Self {
+    pub fn new(source: Arc<ReportSource>) -> Self {
         Self {
-            live,
-            store,
+            source,
             made: Mutex::default(),
             making: Mutex::default(),
             requests: Counter::default(),
@@ -116,16 +113,10 @@ impl UsagePage {
     }
 
     fn make(&self, now: DateTime<Utc>) -> Result<String> {
-        let loaded = self.live.current();
-        let accounts = loaded.directory.users().map(|user| user.account());
-        let reports = Reports {
-            roster: Arc::new(Roster::of(accounts, &*self.store)?),
-            store: Arc::clone(&self.store),
-            organization: loaded.settings.organization.clone(),
-            unknown: loaded.settings.reports.unknown,
-        };
+        let reports = self.source.reports()?;
+        let settings = &self.source.live().current().settings.metrics;
         let mut sheet = Sheet::default();
-        reports.gauges(now, &loaded.settings.metrics.compat, loaded.settings.metrics.user_limit, &mut sheet)?;
+        reports.gauges(now, &settings.compat, settings.user_limit, &mut sheet)?;
         let mut text = Vec::new();
         sheet.write(&mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
@@ -236,7 +227,7 @@ impl Debug for UsagePage {
 /// The counters of gcp-metrics-exporter about itself, where its names are served.
 impl Collector for UsagePage {
     fn encode(&self, mut to: DescriptorEncoder<'_>) -> std::result::Result<(), Error> {
-        if !self.live.current().settings.metrics.compat.contains(&Compat::GcpExporter) {
+        if !self.source.live().current().settings.metrics.compat.contains(&Compat::GcpExporter) {
             return Ok(());
         }
         for (name, help, counter) in [
