@@ -8,7 +8,7 @@ use http::HeaderMap;
 mod body;
 mod url;
 
-pub use body::{body, text};
+pub use body::{body, body_without_blanks, text};
 pub use url::url;
 
 /// What stands where a secret stood.

@@ -35,6 +35,12 @@ pub fn body(bytes: &mut [u8]) {
     }
 }
 
+/// [`body`] for a text that lost its blanks, as answers in a legacy add-on's records: there a token follows `Bearer` at once.
+pub fn body_without_blanks(bytes: &mut [u8]) {
+    mask_all(bytes, b"earer", bearer_without_blank);
+    body(bytes);
+}
+
 /// [`body`] for a text of its own, such as a JSON string after its escapes are undone.
 pub fn text(text: &mut String) {
     let mut bytes = std::mem::take(text).into_bytes();
@@ -87,6 +93,15 @@ fn bearer(bytes: &[u8], place: usize) -> Option<Range<usize>> {
     let start = place + b"earer ".len();
     let end = run_end(bytes, start, |byte| byte.is_ascii_alphanumeric() || b"-._~+/=;:".contains(&byte));
     (matches!(scheme, b'B' | b'b') && end - start >= SHORTEST).then_some(start..end)
+}
+
+/// As [`bearer`], of which a digit tells it from a name such as `BearerAuthenticationFilter`.
+fn bearer_without_blank(bytes: &[u8], place: usize) -> Option<Range<usize>> {
+    let scheme = place.checked_sub(1).and_then(|first| bytes.get(first))?;
+    let start = place + b"earer".len();
+    let end = run_end(bytes, start, |byte| byte.is_ascii_alphanumeric() || b"-._~+/=;:".contains(&byte));
+    let has_digit = bytes.get(start..end)?.iter().any(u8::is_ascii_digit);
+    (matches!(scheme, b'B' | b'b') && end - start >= SHORTEST && has_digit).then_some(start..end)
 }
 
 /// The string value of the JSON key that the word at `place` ends. Both are quoted alike: other quotes belong to a string
@@ -162,6 +177,23 @@ mod tests {
                 let expected = format!("{before}{}{after}", "*".repeat(secret.len()));
                 assert_eq!(masked(&format!("{before}{secret}{after}")), expected, "{before}{secret}{after}");
             }
+        }
+    }
+
+    #[test]
+    fn without_blanks_a_bearer_token_follows_its_scheme() {
+        let masked = |text: &str| {
+            let mut bytes = text.as_bytes().to_vec();
+            body_without_blanks(&mut bytes);
+            String::from_utf8(bytes).unwrap()
+        };
+        assert_eq!(
+            masked("Authorization:Bearercanary-0123456789abc\""),
+            format!("Authorization:Bearer{}\"", "*".repeat(20))
+        );
+        assert_eq!(masked("Bearer canary-0123456789abc"), format!("Bearer {}", "*".repeat(20)));
+        for text in ["newBearerAuthenticationFilterOfMine()", "Bearer0123", "gearer0123456789abcdefghijkl"] {
+            assert_eq!(masked(text), text);
         }
     }
 
