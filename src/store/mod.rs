@@ -111,6 +111,12 @@ pub trait UsageStore: Send + Sync {
     /// See [`StoreError::is_temporary`] for those worth another try, and [`UsageStore::reopen`] for the others.
     fn insert(&self, events: &[UsageEvent]) -> Result<Inserted>;
 
+    /// For each event whether one of its id is there, whoever it is booked on.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn knows(&self, events: &[UsageEvent]) -> Result<Vec<bool>>;
+
     /// Stores events in the place of those with the same id, such as a completion that waited and is a turn now, and says for
     /// each whether its class was another before, or there was none. One whose id is not there is stored as by
     /// [`UsageStore::insert`].
@@ -221,7 +227,8 @@ pub trait UsageStore: Send + Sync {
     /// See [`StoreError`].
     fn noise_counts(&self, from: NaiveDate, to: NaiveDate, user: Option<&str>) -> Result<BTreeMap<String, u64>>;
 
-    /// Forgets the turns and steps of these days and stores `events` in their place, all or nothing. An event whose id is
+    /// Forgets the turns and steps of these days, [`IMPORTED_COUNT`](crate::usage::IMPORTED_COUNT) excepted, and stores `events` in
+    /// their place, all or nothing. An event whose id is
     /// there already takes the other's place; noise that `events` do not bring anew stays, and so does all that was told in
     /// passing.
     ///

@@ -7,6 +7,13 @@ use crate::copilot::observation::Quota;
 use crate::copilot::vocabulary::{Class, Edits, Kind, Outcome, Tokens};
 use crate::exchange::ExchangeId;
 
+/// Reason of a turn whose record is imported from a legacy add-on, which decided that it is one.
+pub const IMPORTED: &str = "imported";
+
+/// Reason of a turn that only a day file of a legacy add-on tells of: it has no content, and all that the file does not count
+/// by is unknown. As noise: a record of it came later.
+pub const IMPORTED_COUNT: &str = "imported_count";
+
 /// What is counted of one exchange. `None` is unknown, which is not zero. Holds no text of prompts or answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UsageEvent {
@@ -22,7 +29,7 @@ pub struct UsageEvent {
     pub kind: Kind,
     /// Turn, step or noise.
     pub class: Class,
-    /// Reason code of a step or of noise.
+    /// Reason code of a step or of noise, and of turns that are imported ([`IMPORTED`], [`IMPORTED_COUNT`]).
     pub reason: Option<String>,
     /// How it came out.
     pub outcome: Outcome,
@@ -74,7 +81,7 @@ pub struct UsageEvent {
     pub characters_suggested: u64,
     /// From request to first byte of the answer's body, milliseconds.
     pub first_byte_ms: Option<f64>,
-    /// From request to end of the answer, milliseconds.
+    /// From request to end of the answer, milliseconds; 0 where it is unknown, which only imported turns are.
     pub duration_ms: f64,
     /// Size of the request's body on the wire.
     pub request_bytes: u64,

@@ -11,7 +11,7 @@ pub(crate) mod sample;
 
 pub use acceptance::{Acceptance, ChatActions, Fates, Sessions, ToldFates};
 pub use day::{DayUsage, EventGroup, UNKNOWN, UserUsage, add_edits, add_known, add_tokens};
-pub use event::UsageEvent;
+pub use event::{IMPORTED, IMPORTED_COUNT, UsageEvent};
 pub use rollup::{
     Activity, COUNTERS, Cell, Cells, Client, Counts, Engagement, Fold, IdDigest, OrganizationDay, Surface, Surfaces,
     Told, ToldAction, ToldSuggestion, Totals, UserDay, id_digest,

@@ -31,7 +31,9 @@ use super::{AccountUse, Inserted, LastEditor, Noticed, Result, StoreError, Taken
 use crate::copilot::observation::{Notice, Quota};
 use crate::exchange::ExchangeId;
 use crate::identity::secret_file::FileId;
-use crate::usage::{Acceptance, Activity, Client, DayUsage, OrganizationDay, Totals, UsageEvent, UserDay};
+use crate::usage::{
+    Acceptance, Activity, Client, DayUsage, IMPORTED_COUNT, OrganizationDay, Totals, UsageEvent, UserDay,
+};
 
 /// The file's name in the log folder.
 pub const FILE_NAME: &str = "usage.sqlite3";
@@ -248,6 +250,13 @@ impl UsageStore for SqliteStore {
         Ok(())
     }
 
+    fn knows(&self, events: &[UsageEvent]) -> Result<Vec<bool>> {
+        self.ask(|connection| {
+            let mut known = connection.prepare_cached("SELECT 1 FROM usage_event WHERE id = ?1")?;
+            events.iter().map(|event| known.exists([event.id.as_bytes()])).collect()
+        })
+    }
+
     fn is_whole(&self) -> Result<bool> {
         self.ask(questions::is_whole)
     }
@@ -284,13 +293,13 @@ impl UsageStore for SqliteStore {
 
     fn replace_days(&self, days: &[NaiveDate], events: &mut dyn Iterator<Item = UsageEvent>) -> Result<()> {
         self.write(|transaction| {
-            let mut forget =
-                transaction.prepare_cached("DELETE FROM usage_event WHERE day = ?1 AND class <> 'noise'")?;
+            let mut forget = transaction
+                .prepare_cached("DELETE FROM usage_event WHERE day = ?1 AND class <> 'noise' AND reason IS NOT ?2")?;
             let mut changes = Changes::default();
             for day in days {
                 let users = questions::users(transaction, *day)?;
                 users.iter().for_each(|user| changes.events_changed(user, *day));
-                forget.execute([day.to_string()])?;
+                forget.execute(params![day.to_string(), IMPORTED_COUNT])?;
             }
             put(transaction, changes, events)
         })
