@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod env;
 mod export;
+mod import;
 mod logging;
 mod rebuild;
 mod report;
@@ -71,6 +72,8 @@ enum Command {
     Export(export::Arguments),
     /// Make days anew from their record files
     Rebuild(rebuild::Arguments),
+    /// Take over what the mitmproxy add-on recorded and counted
+    Import(import::Arguments),
     /// See it work: a fake Copilot and simulated developers through the real proxy
     #[cfg(feature = "sim")]
     Demo(demo::Arguments),
@@ -183,6 +186,7 @@ fn run(command: Command, sources: Sources) -> Result<(), Failure> {
         }
         Command::Export(arguments) => export::run(&arguments, &sources, Utc::now().date_naive()),
         Command::Rebuild(arguments) => rebuild::run(&arguments, &sources, out),
+        Command::Import(arguments) => import::run(&arguments, &sources, out),
         #[cfg(feature = "sim")]
         Command::Demo(arguments) => demo::run(&arguments, out),
     }

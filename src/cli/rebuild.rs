@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &Arguments, sources: &Sources, out: &mut dyn Write)
 }
 
 /// A damaged store does not keep the records from making a new one.
-fn open(path: &Path, out: &mut dyn Write) -> Result<SqliteStore, Failure> {
+pub(super) fn open(path: &Path, out: &mut dyn Write) -> Result<SqliteStore, Failure> {
     let opened = SqliteStore::open(path).and_then(|store| store.check().map(|()| store));
     match opened {
         Err(StoreError::Corrupt { .. }) => {

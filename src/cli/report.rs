@@ -60,7 +60,7 @@ pub(crate) fn report(
 
 /// Whether a terminal would obey the character instead of showing it: control characters, and those of Unicode that part
 /// lines or turn the direction of writing (UAX #9 section 2).
-fn is_obeyed(char: char) -> bool {
+pub(super) fn is_obeyed(char: char) -> bool {
     char.is_control()
         || matches!(char, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -65,6 +65,12 @@ impl Ide {
         }
     }
 
+    /// The editor of a key of the daily file, in which `-` stands for `/`: `vscode-1.96.2`.
+    #[must_use]
+    pub fn of_label(label: &str) -> Option<Self> {
+        Self::of(&label.replacen('-', "/", 1)).filter(|_| label != "-")
+    }
+
     /// The editor of an `Editor-Version` value; none for the command line, which GitHub counts beside the editors.
     #[must_use]
     pub fn of(editor_version: &str) -> Option<Self> {
@@ -124,6 +130,16 @@ mod tests {
     #[test]
     fn the_command_line_is_no_editor() {
         assert_eq!(Ide::of("copilot/1.0.102"), None);
+    }
+
+    #[test]
+    fn the_label_tells_the_editor() {
+        for version in
+            ["vscode/1.96.2", "VS/17.12.35527", "JetBrains-PC/243.22562.220", "copilot/1.0.102", "Helix/25.1"]
+        {
+            assert_eq!(Ide::of_label(&label(version)), Ide::of(version), "{version}");
+        }
+        assert_eq!(Ide::of_label("-"), None);
     }
 
     #[test]

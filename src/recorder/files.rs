@@ -70,6 +70,11 @@ impl RecordFiles {
         Ok(files)
     }
 
+    /// The log folder.
+    pub(super) fn log_dir(&self) -> &Path {
+        &self.log_dir
+    }
+
     /// `usage/`, with a folder for each user.
     #[must_use]
     pub fn usage_dir(&self) -> PathBuf {

@@ -14,6 +14,7 @@
 //! days        store -> logs/metrics/copilot-usage_<day>.json
 //! rollups     store -> its roll-ups, for reports
 //! rebuild   record files -> store -> day files     (by hand, and where the store is new)
+//! legacy    a legacy add-on's folder -> record files and store     (by hand)
 //! ```
 
 mod booking;
@@ -22,6 +23,7 @@ mod editors;
 mod fault;
 mod files;
 mod intake;
+mod legacy;
 mod pending;
 mod privacy;
 mod rebuild;
@@ -35,6 +37,7 @@ mod worker;
 pub use days::DayFiles;
 pub use files::{FileError, RecordFiles};
 pub use intake::Intake;
+pub use legacy::{Import, ImportError, Imported, LeftOut};
 pub use rebuild::{RebuildError, Rebuilt, rebuild};
 pub use record::Record;
 pub use retention::{Swept, sweep};

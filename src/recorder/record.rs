@@ -55,6 +55,9 @@ pub struct Record {
     /// Editor, plugin and machine of the user's request before, where this one does not tell them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inferred: Option<Inferred>,
+    /// How the legacy add-on counted it, where it is imported from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted_as: Option<CountedAs>,
     /// Key of the GitHub account whose token was used: an HMAC that tells nothing but whether two are the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
@@ -93,6 +96,13 @@ pub struct Inferred {
     pub plugin: Option<String>,
     /// As the client says it.
     pub machine_id: Option<String>,
+}
+
+/// How the legacy add-on counted an exchange, where that is not told by the rest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountedAs {
+    /// As in its day files: `vscode-1.96.2`; `-` for a client that does not tell, or tells it in capitals.
+    pub editor: String,
 }
 
 /// The request of a record.
@@ -196,6 +206,7 @@ impl Record {
             model_version: facts.model_version,
             action: facts.action,
             inferred,
+            counted_as: None,
             account: head.account.clone(),
             tokens: facts.tokens,
             nano_aiu: facts.nano_aiu,
@@ -283,7 +294,8 @@ impl Record {
 
     /// The editor and its version as in the daily file: `vscode-1.96.2`.
     pub(super) fn editor_label(&self) -> Option<String> {
-        let told = self.header("editor-version").map(|editor| editor.replace('/', "-"));
+        let counted = self.counted_as.as_ref().map(|counted| counted.editor.clone());
+        let told = counted.or_else(|| self.header("editor-version").map(|editor| editor.replace('/', "-")));
         told.or_else(|| self.inferred.as_ref()?.editor_version.clone())
     }
 

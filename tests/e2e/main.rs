@@ -23,6 +23,7 @@ mod destinations;
 mod endpoints;
 mod github;
 mod held_up;
+mod import;
 mod kills;
 mod lifecycle;
 mod load;

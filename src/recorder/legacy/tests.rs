@@ -1,0 +1,629 @@
+//! Folders as the add-on's versions leave them, with invented values, and what becomes of them.
+
+use std::fs;
+use std::path::Path;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::*;
+use crate::copilot::vocabulary::{Class, Kind, Outcome};
+use crate::store::{FILE_NAME, SqliteStore};
+use crate::usage::{IMPORTED, IMPORTED_COUNT};
+
+const PASSWORD: &str = "canary-5b1e77";
+const TOKEN: &str = "tid=canary01;exp=1735400000;sku=yearly_sub;proxy-ep=p.example;chat=1:canary02";
+
+/// A folder to import from, and one to import into.
+struct Site {
+    from: TempDir,
+    to: TempDir,
+}
+
+impl Site {
+    fn new() -> Self {
+        Self { from: tempfile::tempdir().unwrap(), to: tempfile::tempdir().unwrap() }
+    }
+
+    fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.from.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    /// A record in the place where the add-on's first versions had it, or under `root`.
+    fn write_record(&self, root: &str, kind: &str, record: &Value) {
+        let stamp = record["timestamp"].as_str().unwrap().replace(':', "-");
+        let name = format!("{root}/{kind}/{stamp}_a1b2c3d4e5_192.0.2.7_vscode-1.90.0.json");
+        self.write(&name, serde_json::to_string_pretty(record).unwrap());
+    }
+
+    fn store(&self) -> SqliteStore {
+        SqliteStore::open(&self.to.path().join(FILE_NAME)).unwrap()
+    }
+
+    fn import_with(&self, capture: &Capture) -> Imported {
+        let files = RecordFiles::open(self.to.path()).unwrap();
+        let store = self.store();
+        let import = Import { files: &files, store: &store, capture };
+        import.run(self.from.path(), &mut |_| {}).unwrap()
+    }
+
+    fn import(&self) -> Imported {
+        self.import_with(&Capture::default())
+    }
+
+    fn events(&self) -> Vec<UsageEvent> {
+        let mut events = Vec::new();
+        let all = (NaiveDate::MIN, NaiveDate::MAX);
+        let days = self.store().days().unwrap();
+        let (from, to) = days.first().copied().zip(days.last().copied()).unwrap_or(all);
+        self.store()
+            .events(from, to, None, &mut |event| {
+                events.push(event);
+                std::ops::ControlFlow::Continue(())
+            })
+            .unwrap();
+        events
+    }
+
+    fn day(&self, day: &str) -> Value {
+        let path = self.to.path().join(format!("metrics/copilot-usage_{day}.json"));
+        serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+    }
+
+    fn records(&self) -> Vec<(String, Value)> {
+        let mut records = Vec::new();
+        let mut walk = Walk::new(&self.to.path().join("usage"), Path::new("/nowhere")).unwrap();
+        while let Some(Found::Record(path)) = walk.next(&mut LeftOut::default()) {
+            let name = path.strip_prefix(self.to.path().join("usage")).unwrap().to_str().unwrap().to_owned();
+            records.push((name, serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()));
+        }
+        records.sort_by(|one, other| one.0.cmp(&other.0));
+        records
+    }
+}
+
+/// A completion of `ada`, `number` seconds into an hour of 2025-03-14.
+fn completion(number: u32) -> Value {
+    json!({
+        "proxy-authorization": format!("ada:{PASSWORD}"),
+        "timestamp": format!("2025-03-14T10:{:02}:{:02}.000250", number / 60, number % 60),
+        "proxy-time-consumed": "151.25ms",
+        "request": {
+            "url": "https://proxy.business.githubcopilot.com/v1/engines/demo-engine/completions",
+            "method": "POST",
+            "headers": {
+                "authorization": format!("Bearer {TOKEN}"),
+                "x-request-id": format!("request-{number}"),
+                "vscode-machineid": "a1b2c3d4e5f6",
+                "editor-version": "vscode/1.90.0",
+                "editor-plugin-version": "copilot/1.200.0",
+                "content-length": "77"
+            },
+            "content": {"prompt": "def area(", "stop": ["\n"], "extra": {"language": "python", "prompt_tokens": 18}}
+        },
+        "response": {
+            "status_code": 200,
+            "headers": {"content-type": "text/event-stream", "content-encoding": "gzip"},
+            "content": [
+                {"model": "demo-engine-2025-01-31", "choices": [{"index": 0, "text": "w,h):", "finish_reason": null}]},
+                {"model": "demo-engine-2025-01-31", "choices": [{"index": 0, "text": "", "finish_reason": "stop"}]},
+                ""
+            ]
+        }
+    })
+}
+
+fn chat(number: u32) -> Value {
+    let mut record = completion(number);
+    record["request"]["url"] = json!("https://api.business.githubcopilot.com/chat/completions");
+    record["request"]["headers"]["openai-intent"] = json!("conversation-panel");
+    record["request"]["content"] = json!({"model": "demo-chat", "messages": [{"role": "user", "content": "why?"}]});
+    record["response"]["content"] = json!([
+        {"model": "demo-chat-2025-01-31", "choices": [{"index": 0, "delta": {"content": "Because."}}]},
+        {"choices": [], "usage": {"prompt_tokens": 24, "completion_tokens": 9}},
+        ""
+    ]);
+    record
+}
+
+#[test]
+fn a_completion_is_a_turn_with_all_that_its_record_tells() {
+    let site = Site::new();
+    site.write_record("logs/usage/ada", "completions", &completion(1));
+    let imported = site.import();
+    assert_eq!((imported.records, imported.known, imported.left_out.count), (1, 0, 0));
+    let event = site.events().remove(0);
+    assert_eq!((event.user.as_str(), event.kind, event.class), ("ada", Kind::Completions, Class::Turn));
+    assert_eq!((event.reason.as_deref(), event.outcome, event.status), (Some(IMPORTED), Outcome::Completed, Some(200)));
+    assert_eq!((event.editor.as_deref(), event.ide.as_deref()), (Some("vscode-1.90.0"), Some("vscode")));
+    assert_eq!((event.language.as_deref(), event.model.as_deref()), (Some("python"), Some("demo-engine")));
+    assert_eq!((event.tokens.input, event.generations, event.duration_ms), (Some(18), 1, 151.25));
+    assert_eq!(event.ended_at.to_rfc3339(), "2025-03-14T10:00:01.000250+00:00");
+    assert_eq!((event.request_bytes, event.request_id.as_deref()), (77, Some("request-1")));
+
+    let (name, record) = site.records().remove(0);
+    assert_eq!(name, "ada/completions/2025-03-14T10-00-01.000250_a1b2c3d4e5_192.0.2.7_vscode-1.90.0.json");
+    assert_eq!(record["proxy-authorization"], "ada");
+    assert_eq!(record["proxy-time-consumed"], "151.25ms");
+    let shown = &record["request"]["headers"]["authorization"];
+    assert_eq!(shown, "Bearer [redacted];exp=1735400000;sku=yearly_sub");
+    assert_eq!(record["response"]["content"].as_array().unwrap().len(), 2);
+    assert_eq!(record["response"]["headers"]["content-encoding"], "gzip");
+    assert_eq!(record["problems"], json!(["response_without_blanks"]));
+    let read: crate::recorder::Record = serde_json::from_value(record).unwrap();
+    assert_eq!(read.event().unwrap(), event);
+}
+
+#[test]
+fn every_version_has_its_own_places_and_names() {
+    let site = Site::new();
+    let mut first = chat(1);
+    first["proxy-authorization"] = json!("grace");
+    site.write_record("logs/grace", "chat", &first);
+    let mut nobody = chat(2);
+    nobody["proxy-authorization"] = Value::Null;
+    site.write_record("logs/usage/anonymous", "chat", &nobody);
+    let mut nes = chat(3);
+    nes["request"]["url"] = json!("https://proxy.business.githubcopilot.com/chat/completions");
+    nes["request"]["content"]["model"] = json!("copilot-nes-v");
+    nes["response"]["content"][0]["model"] = json!("copilot-nes-v");
+    site.write_record("auditlogs/usage/ada", "nes", &nes);
+    let mut extension = chat(4);
+    extension["request"]["url"] = json!("https://api.business.githubcopilot.com/agents/demo-docs?chat");
+    site.write_record("auditlogs/usage/ada", "extension", &extension);
+    let mut unnamed = completion(5);
+    unnamed.as_object_mut().unwrap().remove("proxy-authorization");
+    site.write_record("deep/er/copy/of/logs/usage/linus", "completions", &unnamed);
+    let imported = site.import();
+    assert_eq!((imported.records, &imported.left_out), (5, &LeftOut::default()));
+    let events = site.events();
+    let told = |event: &UsageEvent| format!("{} {} {}", event.user, event.kind.as_str(), event.feature);
+    let expected = [
+        "ada chat others",
+        "ada chat chat_panel_ask_mode",
+        "anonymous chat chat_panel_ask_mode",
+        "grace chat chat_panel_ask_mode",
+        "linus completions code_completion",
+    ];
+    assert_eq!(events.iter().map(told).collect::<Vec<_>>(), expected);
+    let actions: Vec<_> = events.iter().filter_map(|event| event.action.as_deref()).collect();
+    assert_eq!(actions, ["nes", "demo-docs", "chat-panel", "chat-panel", "completions"]);
+}
+
+#[test]
+fn damaged_bodies_count_and_tell_what_can_be_read() {
+    let site = Site::new();
+    let mut texts = chat(1);
+    texts["request"]["content"] = json!(r#"{"model": "demo-chat", "stream": True, "stop": None}"#);
+    texts["response"]["content"][0] = json!(r#"{"choices":[{"delta":{"content":"print("hi")"}}]}"#);
+    let mut text = chat(2);
+    text["request"]["content"] = json!("{'model': no json");
+    text["response"]["content"] = json!("bad gateway");
+    let mut nothing = chat(3);
+    nothing["request"].as_object_mut().unwrap().remove("content");
+    nothing["response"]["content"] = json!({"error": {"message": "no"}});
+    nothing.as_object_mut().unwrap().remove("proxy-time-consumed");
+    for record in [&texts, &text, &nothing] {
+        site.write_record("logs/usage/ada", "chat", record);
+    }
+    let marked = [b"\xEF\xBB\xBF".as_slice(), chat(4).to_string().as_bytes()].concat();
+    site.write("logs/usage/ada/chat/2025-03-14T10-00-04.000250_-_--1_-.json", marked);
+    assert_eq!(site.import().records, 4);
+    let events = site.events();
+    assert_eq!(events.iter().map(|event| event.class).collect::<Vec<_>>(), [Class::Turn; 4]);
+    assert_eq!((events[0].model.as_deref(), events[0].tokens.output), (Some("demo-chat"), Some(9)));
+    assert_eq!((events[1].model.as_deref(), events[2].duration_ms), (None, 0.0));
+    let content = &site.records()[0].1["response"]["content"];
+    assert_eq!(content[0], r#"{"choices":[{"delta":{"content":"print("hi")"}}]}"#);
+}
+
+#[test]
+fn what_is_no_record_is_left_out_and_told_with_its_reason() {
+    let site = Site::new();
+    let mut bad_name = completion(1);
+    bad_name["proxy-authorization"] = json!("../canary:secret");
+    site.write_record("logs/usage/x", "completions", &bad_name);
+    let mut other = completion(2);
+    other["request"]["url"] = json!("https://api.github.com/user");
+    site.write_record("logs/usage/x", "chat", &other);
+    site.write("logs/usage/x/chat/torn.json", &completion(3).to_string()[..200]);
+    site.write("logs/usage/x/chat/empty.json", "");
+    site.write("logs/usage/x/chat/list.json", "[]");
+    site.write("logs/usage/x/chat/settings.json", "{}");
+    site.write("logs/usage/x/chat/canary.json", "\"canary\"");
+    let mut timeless = completion(4);
+    timeless["timestamp"] = json!("yesterday");
+    site.write("logs/usage/x/chat/timeless.json", timeless.to_string());
+    site.write("logs/usage/x/chat/notes.txt", "not looked at");
+    site.write("logs/proxy_auth_cache.json", r#"{"192.0.2.7": ["ada", "canary"]}"#);
+    site.write("logs/metrics/copilot-usage_2025-03-14.json", "{\"usage\": {\"../canary\": {\"chat\": {\"a\": 1}}}}");
+    site.write("logs/metrics/copilot-usage_2025-03-15.json", "{\"day\"");
+    site.write("logs/metrics/copilot-usage_2025-03-16.json", r#"{"usage": {"ada": {"chat": {"a": 9000000000000}}}}"#);
+    site.write("logs/metrics/copilot-usage_2025-03-17.json", r#"{"day": "2024-01-01", "usage": {}}"#);
+    let imported = site.import();
+    assert_eq!((imported.records, imported.counts, imported.left_out.count), (0, 0, 12));
+    let told = format!("{:?}", imported.left_out);
+    assert!(!told.contains("secret"), "{told}");
+    for reason in [
+        "no name that copilens can have",
+        "its URL",
+        "cut off (line 1",
+        "empty:",
+        "it is no JSON object",
+        "lacks `request`",
+        "tells its time",
+        "more than 10000000",
+        "but it is of 2024-01-01",
+    ] {
+        assert!(told.contains(reason), "no {reason} in {told}");
+    }
+    assert!(site.events().is_empty());
+}
+
+#[test]
+fn importing_again_changes_nothing() {
+    let site = Site::new();
+    for number in 0..300 {
+        site.write_record("logs/usage/ada", "completions", &completion(number));
+    }
+    site.write("logs/metrics/copilot-usage_2025-03-14.json", older_day().to_string());
+    let first = site.import();
+    let (events, records, day) = (site.events(), site.records(), site.day("2025-03-14"));
+    assert_eq!((first.records, first.known, records.len()), (300, 0, 300));
+    let second = site.import();
+    assert_eq!((second.records, second.known, second.counts), (0, 300, 0));
+    assert_eq!((site.events(), site.records(), site.day("2025-03-14")), (events, records, day));
+}
+
+#[test]
+fn a_record_whose_file_was_removed_after_its_time_does_not_come_back() {
+    let site = Site::new();
+    site.write_record("logs/usage/ada", "completions", &completion(1));
+    site.import();
+    fs::remove_dir_all(site.to.path().join("usage/ada")).unwrap();
+    fs::create_dir(site.to.path().join("usage/ada")).unwrap();
+    assert_eq!(site.import().known, 1);
+    assert!(site.records().is_empty());
+}
+
+/// What the add-on's older versions would have written of [`completion`]s and [`chat`]s, and of others that are gone.
+fn older_day() -> Value {
+    json!({
+        "day": "2025-03-14", "total_chat_turns": 3, "total_completions_count": 9,
+        "usage": {
+            "ada": {
+                "chat_turns": 1, "completions_count": 9, "chat": {"vscode-1.90.0": 1},
+                "completions": {"vscode-1.90.0": {"python": 4, "go": 2}, "-": {"unknown": 3}}
+            },
+            "grace": {"chat_turns": 2, "completions_count": 0, "chat": {"JetBrains-IC-251.1": 2}, "completions": {}}
+        }
+    })
+}
+
+fn newer_day() -> Value {
+    json!({
+        "day": "2025-03-14", "total_chat_turns": 7, "total_completions_count": 5, "total_extension_count": 0,
+        "usage": {"ada": {
+            "chat_turns": 7,
+            "chat": {
+                "agent": {"chat_turns": 4, "editor_version": {"vscode-1.90.0": {"count": 4, "models": {"demo-a": 1, "demo-b": 3}}}},
+                "nes": {"chat_turns": 3, "editor_version": {"vscode-1.90.0": {"count": 3, "models": {"copilot-nes-v": 3}}}}
+            },
+            "completions_count": 5,
+            "completions": {"vscode-1.90.0": {"count": 5, "models": {
+                "demo-engine": {"count": 4, "languages": {"python": 3, "unknown": 1}},
+                "copilot-codex": {"count": 1, "languages": {"go": 1}}
+            }}},
+            "extension_count": 0, "extension": {}
+        }}
+    })
+}
+
+/// The keys that the add-on's older versions wrote.
+fn legacy_keys(mut day: Value) -> Value {
+    for user in day["usage"].as_object_mut().unwrap().values_mut() {
+        let legacy = ["chat_turns", "completions_count", "chat", "completions"];
+        user.as_object_mut().unwrap().retain(|key, _| legacy.contains(&key.as_str()));
+    }
+    day
+}
+
+#[test]
+fn a_day_without_records_has_the_numbers_of_its_older_file() {
+    let site = Site::new();
+    site.write("logs/metrics/copilot-usage_2025-03-14.json", older_day().to_string());
+    assert_eq!(site.import().counts, 12);
+    assert_eq!(legacy_keys(site.day("2025-03-14")), older_day());
+}
+
+#[test]
+fn a_day_has_the_numbers_of_its_newer_file() {
+    let site = Site::new();
+    site.write("auditlogs/metrics/copilot-usage_2025-03-14.json", newer_day().to_string());
+    for number in 0..2 {
+        site.write_record("auditlogs/usage/ada", "completions", &completion(number));
+    }
+    assert_eq!(site.import().counts, 10);
+    let day = site.day("2025-03-14");
+    assert_eq!((&day["total_chat_turns"], &day["total_completions_count"]), (&json!(7), &json!(5)));
+    let ada = &day["usage"]["ada"];
+    assert_eq!(ada["chat"], json!({"vscode-1.90.0": 7}));
+    assert_eq!(ada["completions"], json!({"vscode-1.90.0": {"go": 1, "python": 3, "unknown": 1}}));
+    assert_eq!(ada["actions"], json!({"agent": 4, "completions": 2, "nes": 3}));
+    assert_eq!(
+        ada["models"],
+        json!({"copilot-codex": 1, "copilot-nes-v": 3, "demo-a": 1, "demo-b": 3, "demo-engine": 4})
+    );
+    assert_eq!(ada["features"], json!({"chat_panel_agent_mode": 4, "code_completion": 5, "others": 3}));
+}
+
+#[test]
+fn records_and_day_file_together_give_the_day_files_numbers() {
+    let site = Site::new();
+    site.write("logs/metrics/copilot-usage_2025-03-14.json", older_day().to_string());
+    for number in 0..3 {
+        site.write_record("logs/usage/ada", "completions", &completion(number));
+    }
+    let mut capitals = completion(4);
+    let headers = capitals["request"]["headers"].as_object_mut().unwrap();
+    let version = headers.remove("editor-version").unwrap();
+    headers.insert("Editor-Version".to_owned(), version);
+    capitals["request"]["content"]["extra"] = json!({});
+    site.write_record("logs/usage/ada", "completions", &capitals);
+    site.write_record("logs/usage/ada", "chat", &chat(5));
+    assert_eq!((site.import().records, legacy_keys(site.day("2025-03-14"))), (5, older_day()));
+    // Records that come later stand for what was made up.
+    site.write_record("logs/usage/ada", "completions", &completion(6));
+    assert_eq!((site.import().records, legacy_keys(site.day("2025-03-14"))), (1, older_day()));
+    let noise = site.store().noise_counts(NaiveDate::MIN, NaiveDate::MAX, None).unwrap();
+    assert!(noise.is_empty() || noise == BTreeMap::from([(IMPORTED_COUNT.to_owned(), 1)]), "{noise:?}");
+    // A day file of which there is an earlier state adds nothing but what is new.
+    let mut grown = older_day();
+    grown["usage"]["grace"]["chat"]["JetBrains-IC-251.1"] = json!(5);
+    grown["usage"]["grace"]["chat_turns"] = json!(5);
+    grown["total_chat_turns"] = json!(6);
+    site.write("logs/metrics/copilot-usage_2025-03-14.json", grown.to_string());
+    assert_eq!((site.import().counts, legacy_keys(site.day("2025-03-14"))), (3, grown.clone()));
+    site.write("logs/metrics/copilot-usage_2025-03-14.json", older_day().to_string());
+    assert_eq!((site.import().counts, legacy_keys(site.day("2025-03-14"))), (0, grown));
+}
+
+#[test]
+fn where_records_tell_more_they_count_and_it_is_said() {
+    let site = Site::new();
+    let mut day = older_day();
+    day["usage"]["ada"]["completions"]["vscode-1.90.0"]["python"] = json!(1);
+    site.write("logs/metrics/copilot-usage_2025-03-14.json", day.to_string());
+    for number in 0..3 {
+        site.write_record("logs/usage/ada", "completions", &completion(number));
+    }
+    let imported = site.import();
+    assert_eq!(imported.beyond, BTreeMap::from([("2025-03-14".parse().unwrap(), 2)]));
+    assert_eq!(site.day("2025-03-14")["usage"]["ada"]["completions"]["vscode-1.90.0"]["python"], 3);
+}
+
+#[test]
+fn a_days_files_of_two_folders_add_up_and_copies_do_not() {
+    let site = Site::new();
+    for folder in ["logs", "backup/logs"] {
+        site.write(&format!("{folder}/metrics/copilot-usage_2025-03-14.json"), older_day().to_string());
+    }
+    site.write("auditlogs/metrics/copilot-usage_2025-03-14.json", newer_day().to_string());
+    site.import();
+    let day = site.day("2025-03-14");
+    assert_eq!((&day["total_chat_turns"], &day["total_completions_count"]), (&json!(10), &json!(14)));
+}
+
+#[test]
+fn no_password_and_no_token_is_anywhere() {
+    let site = Site::new();
+    let basic = BASE64_OF_CREDENTIALS;
+    let mut record = chat(1);
+    record["request"]["headers"]["Proxy-Authorization"] = json!(format!("Basic {basic}"));
+    record["request"]["headers"]["x-note"] = json!(format!("it is {PASSWORD}"));
+    record["request"]["url"] = json!("https://u:canary@api.business.githubcopilot.com/chat/completions?token=canary");
+    record["request"]["content"]["messages"][0]["content"] =
+        json!(format!("http://ada:{PASSWORD}@h:1 {basic} gho_canary0123456789abcdef ghp_canary0123456789abcdef"));
+    record["response"]["content"][0]["choices"][0]["delta"]["content"] =
+        json!(format!("Authorization:Bearercanary-0123456789abc,or{PASSWORD}"));
+    record["response"]["headers"]["set-cookie"] = json!("canary");
+    record["more"] = json!({"password": PASSWORD});
+    site.write_record("logs/usage/ada", "chat", &record);
+    site.write("logs/user_auth.json", json!({"ada": PASSWORD, "rin": "canary"}).to_string());
+    let imported = site.import();
+    assert_eq!(imported.names, ["ada", "rin"].map(str::to_owned).into());
+    assert_eq!(imported.records, 1);
+    assert!(!format!("{imported:?}").contains("canary"));
+    let mut folders = vec![site.to.path().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let content = fs::read(&path).unwrap();
+            for marker in ["canary", PASSWORD, basic] {
+                assert!(memchr::memmem::find(&content, marker.as_bytes()).is_none(), "{marker} in {}", path.display());
+            }
+        }
+    }
+}
+
+/// Of `ada` and [`PASSWORD`].
+const BASE64_OF_CREDENTIALS: &str = "YWRhOmNhbmFyeS01YjFlNzc=";
+
+#[test]
+fn without_content_no_text_is_kept() {
+    let site = Site::new();
+    site.write_record("logs/usage/ada", "chat", &chat(1));
+    site.import_with(&Capture { content: Content::Metadata, ..Capture::default() });
+    let record = &site.records()[0].1;
+    assert_eq!((&record["request"]["content"], &record["response"]["content"]), (&Value::Null, &json!([])));
+    assert_eq!((&record["tokens"]["output"], &record["class"]), (&json!(9), &json!("turn")));
+}
+
+#[test]
+fn copilens_own_folder_is_refused_and_passed_over() {
+    let site = Site::new();
+    site.write_record("logs/usage/ada", "chat", &chat(1));
+    site.import();
+    let files = RecordFiles::open(site.to.path()).unwrap();
+    let store = site.store();
+    let import = Import { files: &files, store: &store, capture: &Capture::default() };
+    for dir in [site.to.path().to_owned(), site.to.path().join("usage/ada")] {
+        assert!(matches!(import.run(&dir, &mut |_| {}), Err(ImportError::Own(_))));
+    }
+    // Records of another copilens are not the add-on's.
+    let copy = site.from.path().join("copy.json");
+    let record = site.records().remove(0).1;
+    fs::write(&copy, record.to_string()).unwrap();
+    assert_eq!((site.import().ours, site.events().len()), (1, 1));
+    fs::remove_file(copy).unwrap();
+    // Below the folder that is imported, it is not even looked at.
+    let inside =
+        Site { from: TempDir::new_in(site.to.path()).unwrap(), to: TempDir::new_in(site.from.path()).unwrap() };
+    fs::write(inside.to.path().join("odd.json"), "odd").unwrap();
+    let store = inside.store();
+    let files = RecordFiles::open(inside.to.path()).unwrap();
+    let import = Import { files: &files, store: &store, capture: &Capture::default() };
+    assert_eq!(import.run(site.from.path(), &mut |_| {}).unwrap().left_out.count, 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn links_lead_nowhere() {
+    let (site, elsewhere) = (Site::new(), Site::new());
+    elsewhere.write_record("logs/usage/ada", "chat", &chat(1));
+    let from = elsewhere.from.path().join("logs");
+    std::os::unix::fs::symlink(&from, site.from.path().join("logs")).unwrap();
+    let record = fs::read_dir(from.join("usage/ada/chat")).unwrap().next().unwrap().unwrap().path();
+    std::os::unix::fs::symlink(record, site.from.path().join("one.json")).unwrap();
+    assert_eq!((site.import().files, site.events().len()), (0, 0));
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        "[a-zA-Z:/. \\-]{0,12}|\\PC{0,6}".prop_map(Value::from),
+        Just(json!("ada:secret-secret")),
+        Just(json!("2025-03-14T10:00:00")),
+        Just(json!("https://h.example/chat/completions")),
+    ];
+    leaf.prop_recursive(4, 40, 6, |inner| {
+        let keys = [
+            "proxy-authorization",
+            "timestamp",
+            "proxy-time-consumed",
+            "request",
+            "response",
+            "headers",
+            "content",
+            "url",
+            "method",
+            "status_code",
+            "usage",
+            "ada",
+            "chat",
+            "completions",
+            "extension",
+            "models",
+            "count",
+            "languages",
+            "editor_version",
+            "chat_turns",
+            "day",
+        ];
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            prop::collection::hash_map(prop::sample::select(keys.to_vec()).prop_map(str::to_owned), inner, 0..6)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
+/// One of the fields of a record becomes something else.
+fn any_damage() -> impl Strategy<Value = Value> {
+    let places = prop::sample::select(vec![
+        "/proxy-authorization",
+        "/timestamp",
+        "/proxy-time-consumed",
+        "/request",
+        "/request/url",
+        "/request/headers",
+        "/request/content",
+        "/request/method",
+        "/response",
+        "/response/status_code",
+        "/response/headers",
+        "/response/content",
+        "/response/content/0",
+        "/request/content/extra",
+        "/request/headers/editor-version",
+    ]);
+    prop::collection::vec((places, any_json()), 0..4).prop_map(|changes| {
+        let mut record = completion(1);
+        for (place, value) in changes {
+            if let Some(found) = record.pointer_mut(place) {
+                *found = value;
+            }
+        }
+        record
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn no_record_makes_it_fail(record in prop_oneof![any_damage(), any_json()]) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("2025-03-14T10-00-00_m_192.0.2.1_e.json");
+        fs::write(&path, record.to_string()).unwrap();
+        if let Ok(Some(taken)) = record::read(&path, 1 << 20) {
+            let event = taken.record.event().unwrap();
+            let again: crate::recorder::Record = serde_json::from_str(&taken.record.to_json()).unwrap();
+            prop_assert_eq!(again.event().unwrap(), event);
+            let once_more = record::read(&path, 1 << 20).unwrap().unwrap().record;
+            prop_assert_eq!(once_more.id, taken.record.id);
+        }
+    }
+
+    #[test]
+    fn no_day_file_makes_it_fail(usage in any_json(), bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+        let mut left_out = LeftOut::default();
+        let day = "2025-03-14".parse().unwrap();
+        for text in [json!({"usage": {"ada": usage}}).to_string().into_bytes(), usage.to_string().into_bytes(), bytes] {
+            DayCounts::default().add(day, Path::new("x"), &text, &mut left_out);
+        }
+    }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// However many records and whatever day file come in whatever order, a cell has as many as the one or the other.
+    #[test]
+    fn a_cell_has_what_the_greater_tells(steps in prop::collection::vec((0..4_u32, 0..6_u64), 1..4)) {
+        let site = Site::new();
+        let (mut records, mut told) = (0, 0);
+        for (more, count) in steps {
+            for number in records..records + more {
+                site.write_record("logs/usage/ada", "completions", &completion(number));
+            }
+            records += more;
+            told = told.max(count);
+            let day = json!({"usage": {"ada": {"completions": {"vscode-1.90.0": {"python": count}}}}});
+            site.write("logs/metrics/copilot-usage_2025-03-14.json", day.to_string());
+            site.import();
+            let turns = site.events().iter().filter(|event| event.class == Class::Turn).count() as u64;
+            prop_assert_eq!(turns, told.max(records.into()));
+        }
+    }
+}
