@@ -39,6 +39,8 @@ use crate::usage::UsageEvent;
 
 /// Records between two writings to the store.
 const BATCH: usize = 256;
+/// Likewise the bytes of their files: so much is held in memory.
+const BATCH_BYTES: u64 = 32 << 20;
 /// Roll-ups brought in step at a time.
 const ROLL_UPS: usize = 1000;
 /// Longest editor's label, in characters. No true one comes near.
@@ -179,7 +181,8 @@ impl Import<'_> {
                     Err(reason) => imported.left_out.add(&path, &reason),
                 },
             }
-            if batch.len() >= BATCH {
+            let bytes: u64 = batch.iter().map(|taken: &record::Taken| taken.bytes).sum();
+            if batch.len() >= BATCH || bytes >= BATCH_BYTES {
                 self.book(&mut batch, imported)?;
                 progress(imported);
             }

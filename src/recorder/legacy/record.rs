@@ -38,11 +38,16 @@ pub(super) struct Taken {
     pub(super) record: Record,
     /// Part of its file's name.
     pub(super) client: IpAddr,
+    /// Size of the add-on's file.
+    pub(super) bytes: u64,
 }
 
 /// Reads a record file of the add-on's; `None` where it is one of ours.
 pub(super) fn read(path: &Path, decode_limit: usize) -> Result<Option<Taken>, String> {
-    let mut file: Value = serde_json::from_slice(&content(path)?).map_err(|error| no_json(&error))?;
+    let text = content(path)?;
+    let bytes = text.len() as u64;
+    let mut file: Value = serde_json::from_slice(&text).map_err(|error| no_json(&error))?;
+    drop(text);
     let fields = file.as_object_mut().ok_or("no record: it is no JSON object")?;
     if fields.contains_key("class") && fields.contains_key("id") {
         return Ok(None);
@@ -85,7 +90,7 @@ pub(super) fn read(path: &Path, decode_limit: usize) -> Result<Option<Taken>, St
         timings: timings(ended_at, took),
     };
     let record = recorded(&head, request_body, response_body, decode_limit);
-    Ok(Some(Taken { record: counted(record, kind, editor, spoken, is_stream), client: place.client }))
+    Ok(Some(Taken { record: counted(record, kind, editor, spoken, is_stream), client: place.client, bytes }))
 }
 
 fn object(fields: &mut Map<String, Value>, key: &str) -> Option<Map<String, Value>> {

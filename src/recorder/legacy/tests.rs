@@ -1,9 +1,11 @@
 //! Folders as the add-on's versions leave them, with invented values, and what becomes of them.
 
+mod days;
+mod properties;
+
 use std::fs;
 use std::path::Path;
 
-use proptest::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -269,7 +271,7 @@ fn importing_again_changes_nothing() {
     for number in 0..300 {
         site.write_record("logs/usage/ada", "completions", &completion(number));
     }
-    site.write("logs/metrics/copilot-usage_2025-03-14.json", older_day().to_string());
+    site.write("logs/metrics/copilot-usage_2025-03-14.json", days::older_day().to_string());
     let first = site.import();
     let (events, records, day) = (site.events(), site.records(), site.day("2025-03-14"));
     assert_eq!((first.records, first.known, records.len()), (300, 0, 300));
@@ -287,134 +289,6 @@ fn a_record_whose_file_was_removed_after_its_time_does_not_come_back() {
     fs::create_dir(site.to.path().join("usage/ada")).unwrap();
     assert_eq!(site.import().known, 1);
     assert!(site.records().is_empty());
-}
-
-/// What the add-on's older versions would have written of [`completion`]s and [`chat`]s, and of others that are gone.
-fn older_day() -> Value {
-    json!({
-        "day": "2025-03-14", "total_chat_turns": 3, "total_completions_count": 9,
-        "usage": {
-            "ada": {
-                "chat_turns": 1, "completions_count": 9, "chat": {"vscode-1.90.0": 1},
-                "completions": {"vscode-1.90.0": {"python": 4, "go": 2}, "-": {"unknown": 3}}
-            },
-            "grace": {"chat_turns": 2, "completions_count": 0, "chat": {"JetBrains-IC-251.1": 2}, "completions": {}}
-        }
-    })
-}
-
-fn newer_day() -> Value {
-    json!({
-        "day": "2025-03-14", "total_chat_turns": 7, "total_completions_count": 5, "total_extension_count": 0,
-        "usage": {"ada": {
-            "chat_turns": 7,
-            "chat": {
-                "agent": {"chat_turns": 4, "editor_version": {"vscode-1.90.0": {"count": 4, "models": {"demo-a": 1, "demo-b": 3}}}},
-                "nes": {"chat_turns": 3, "editor_version": {"vscode-1.90.0": {"count": 3, "models": {"copilot-nes-v": 3}}}}
-            },
-            "completions_count": 5,
-            "completions": {"vscode-1.90.0": {"count": 5, "models": {
-                "demo-engine": {"count": 4, "languages": {"python": 3, "unknown": 1}},
-                "copilot-codex": {"count": 1, "languages": {"go": 1}}
-            }}},
-            "extension_count": 0, "extension": {}
-        }}
-    })
-}
-
-/// The keys that the add-on's older versions wrote.
-fn legacy_keys(mut day: Value) -> Value {
-    for user in day["usage"].as_object_mut().unwrap().values_mut() {
-        let legacy = ["chat_turns", "completions_count", "chat", "completions"];
-        user.as_object_mut().unwrap().retain(|key, _| legacy.contains(&key.as_str()));
-    }
-    day
-}
-
-#[test]
-fn a_day_without_records_has_the_numbers_of_its_older_file() {
-    let site = Site::new();
-    site.write("logs/metrics/copilot-usage_2025-03-14.json", older_day().to_string());
-    assert_eq!(site.import().counts, 12);
-    assert_eq!(legacy_keys(site.day("2025-03-14")), older_day());
-}
-
-#[test]
-fn a_day_has_the_numbers_of_its_newer_file() {
-    let site = Site::new();
-    site.write("auditlogs/metrics/copilot-usage_2025-03-14.json", newer_day().to_string());
-    for number in 0..2 {
-        site.write_record("auditlogs/usage/ada", "completions", &completion(number));
-    }
-    assert_eq!(site.import().counts, 10);
-    let day = site.day("2025-03-14");
-    assert_eq!((&day["total_chat_turns"], &day["total_completions_count"]), (&json!(7), &json!(5)));
-    let ada = &day["usage"]["ada"];
-    assert_eq!(ada["chat"], json!({"vscode-1.90.0": 7}));
-    assert_eq!(ada["completions"], json!({"vscode-1.90.0": {"go": 1, "python": 3, "unknown": 1}}));
-    assert_eq!(ada["actions"], json!({"agent": 4, "completions": 2, "nes": 3}));
-    assert_eq!(
-        ada["models"],
-        json!({"copilot-codex": 1, "copilot-nes-v": 3, "demo-a": 1, "demo-b": 3, "demo-engine": 4})
-    );
-    assert_eq!(ada["features"], json!({"chat_panel_agent_mode": 4, "code_completion": 5, "others": 3}));
-}
-
-#[test]
-fn records_and_day_file_together_give_the_day_files_numbers() {
-    let site = Site::new();
-    site.write("logs/metrics/copilot-usage_2025-03-14.json", older_day().to_string());
-    for number in 0..3 {
-        site.write_record("logs/usage/ada", "completions", &completion(number));
-    }
-    let mut capitals = completion(4);
-    let headers = capitals["request"]["headers"].as_object_mut().unwrap();
-    let version = headers.remove("editor-version").unwrap();
-    headers.insert("Editor-Version".to_owned(), version);
-    capitals["request"]["content"]["extra"] = json!({});
-    site.write_record("logs/usage/ada", "completions", &capitals);
-    site.write_record("logs/usage/ada", "chat", &chat(5));
-    assert_eq!((site.import().records, legacy_keys(site.day("2025-03-14"))), (5, older_day()));
-    // Records that come later stand for what was made up.
-    site.write_record("logs/usage/ada", "completions", &completion(6));
-    assert_eq!((site.import().records, legacy_keys(site.day("2025-03-14"))), (1, older_day()));
-    let noise = site.store().noise_counts(NaiveDate::MIN, NaiveDate::MAX, None).unwrap();
-    assert!(noise.is_empty() || noise == BTreeMap::from([(IMPORTED_COUNT.to_owned(), 1)]), "{noise:?}");
-    // A day file of which there is an earlier state adds nothing but what is new.
-    let mut grown = older_day();
-    grown["usage"]["grace"]["chat"]["JetBrains-IC-251.1"] = json!(5);
-    grown["usage"]["grace"]["chat_turns"] = json!(5);
-    grown["total_chat_turns"] = json!(6);
-    site.write("logs/metrics/copilot-usage_2025-03-14.json", grown.to_string());
-    assert_eq!((site.import().counts, legacy_keys(site.day("2025-03-14"))), (3, grown.clone()));
-    site.write("logs/metrics/copilot-usage_2025-03-14.json", older_day().to_string());
-    assert_eq!((site.import().counts, legacy_keys(site.day("2025-03-14"))), (0, grown));
-}
-
-#[test]
-fn where_records_tell_more_they_count_and_it_is_said() {
-    let site = Site::new();
-    let mut day = older_day();
-    day["usage"]["ada"]["completions"]["vscode-1.90.0"]["python"] = json!(1);
-    site.write("logs/metrics/copilot-usage_2025-03-14.json", day.to_string());
-    for number in 0..3 {
-        site.write_record("logs/usage/ada", "completions", &completion(number));
-    }
-    let imported = site.import();
-    assert_eq!(imported.beyond, BTreeMap::from([("2025-03-14".parse().unwrap(), 2)]));
-    assert_eq!(site.day("2025-03-14")["usage"]["ada"]["completions"]["vscode-1.90.0"]["python"], 3);
-}
-
-#[test]
-fn a_days_files_of_two_folders_add_up_and_copies_do_not() {
-    let site = Site::new();
-    for folder in ["logs", "backup/logs"] {
-        site.write(&format!("{folder}/metrics/copilot-usage_2025-03-14.json"), older_day().to_string());
-    }
-    site.write("auditlogs/metrics/copilot-usage_2025-03-14.json", newer_day().to_string());
-    site.import();
-    let day = site.day("2025-03-14");
-    assert_eq!((&day["total_chat_turns"], &day["total_completions_count"]), (&json!(10), &json!(14)));
 }
 
 #[test]
@@ -503,127 +377,4 @@ fn links_lead_nowhere() {
     let record = fs::read_dir(from.join("usage/ada/chat")).unwrap().next().unwrap().unwrap().path();
     std::os::unix::fs::symlink(record, site.from.path().join("one.json")).unwrap();
     assert_eq!((site.import().files, site.events().len()), (0, 0));
-}
-
-fn any_json() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        "[a-zA-Z:/. \\-]{0,12}|\\PC{0,6}".prop_map(Value::from),
-        Just(json!("ada:secret-secret")),
-        Just(json!("2025-03-14T10:00:00")),
-        Just(json!("https://h.example/chat/completions")),
-    ];
-    leaf.prop_recursive(4, 40, 6, |inner| {
-        let keys = [
-            "proxy-authorization",
-            "timestamp",
-            "proxy-time-consumed",
-            "request",
-            "response",
-            "headers",
-            "content",
-            "url",
-            "method",
-            "status_code",
-            "usage",
-            "ada",
-            "chat",
-            "completions",
-            "extension",
-            "models",
-            "count",
-            "languages",
-            "editor_version",
-            "chat_turns",
-            "day",
-        ];
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::hash_map(prop::sample::select(keys.to_vec()).prop_map(str::to_owned), inner, 0..6)
-                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
-        ]
-    })
-}
-
-/// One of the fields of a record becomes something else.
-fn any_damage() -> impl Strategy<Value = Value> {
-    let places = prop::sample::select(vec![
-        "/proxy-authorization",
-        "/timestamp",
-        "/proxy-time-consumed",
-        "/request",
-        "/request/url",
-        "/request/headers",
-        "/request/content",
-        "/request/method",
-        "/response",
-        "/response/status_code",
-        "/response/headers",
-        "/response/content",
-        "/response/content/0",
-        "/request/content/extra",
-        "/request/headers/editor-version",
-    ]);
-    prop::collection::vec((places, any_json()), 0..4).prop_map(|changes| {
-        let mut record = completion(1);
-        for (place, value) in changes {
-            if let Some(found) = record.pointer_mut(place) {
-                *found = value;
-            }
-        }
-        record
-    })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
-
-    #[test]
-    fn no_record_makes_it_fail(record in prop_oneof![any_damage(), any_json()]) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("2025-03-14T10-00-00_m_192.0.2.1_e.json");
-        fs::write(&path, record.to_string()).unwrap();
-        if let Ok(Some(taken)) = record::read(&path, 1 << 20) {
-            let event = taken.record.event().unwrap();
-            let again: crate::recorder::Record = serde_json::from_str(&taken.record.to_json()).unwrap();
-            prop_assert_eq!(again.event().unwrap(), event);
-            let once_more = record::read(&path, 1 << 20).unwrap().unwrap().record;
-            prop_assert_eq!(once_more.id, taken.record.id);
-        }
-    }
-
-    #[test]
-    fn no_day_file_makes_it_fail(usage in any_json(), bytes in prop::collection::vec(any::<u8>(), 0..60)) {
-        let mut left_out = LeftOut::default();
-        let day = "2025-03-14".parse().unwrap();
-        for text in [json!({"usage": {"ada": usage}}).to_string().into_bytes(), usage.to_string().into_bytes(), bytes] {
-            DayCounts::default().add(day, Path::new("x"), &text, &mut left_out);
-        }
-    }
-
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
-
-    /// However many records and whatever day file come in whatever order, a cell has as many as the one or the other.
-    #[test]
-    fn a_cell_has_what_the_greater_tells(steps in prop::collection::vec((0..4_u32, 0..6_u64), 1..4)) {
-        let site = Site::new();
-        let (mut records, mut told) = (0, 0);
-        for (more, count) in steps {
-            for number in records..records + more {
-                site.write_record("logs/usage/ada", "completions", &completion(number));
-            }
-            records += more;
-            told = told.max(count);
-            let day = json!({"usage": {"ada": {"completions": {"vscode-1.90.0": {"python": count}}}}});
-            site.write("logs/metrics/copilot-usage_2025-03-14.json", day.to_string());
-            site.import();
-            let turns = site.events().iter().filter(|event| event.class == Class::Turn).count() as u64;
-            prop_assert_eq!(turns, told.max(records.into()));
-        }
-    }
 }
