@@ -29,7 +29,10 @@ pub(crate) fn run(arguments: &Arguments, sources: &Sources, out: &mut dyn Write)
     let _folder = LogFolder::lock(&settings.log_dir)?;
     let files = RecordFiles::open(&settings.log_dir)?;
     let store = rebuild::open(&store_path(&settings), out)?;
-    let import = Import { files: &files, store: &store, capture: &settings.capture };
+    let content_of =
+        |user: &str| allowlist.get(user).and_then(|account| account.content).unwrap_or(settings.capture.content);
+    let decode_limit = settings.capture.decode_limit();
+    let import = Import { files: &files, store: &store, decode_limit, content_of: &content_of };
     let bar = progress_bar();
     let result = import.run(&arguments.dir, &mut |imported| {
         if let Some(bar) = &bar {

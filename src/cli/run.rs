@@ -36,7 +36,7 @@ fn take_all_descriptors() {
 /// Has a write beyond the limit on file sizes fail, as on a full disk; by default the signal that comes with it ends the
 /// process, and with it everybody's traffic.
 #[cfg(unix)]
-fn outlive_file_limits() -> io::Result<tokio::signal::unix::Signal> {
+pub(super) fn outlive_file_limits() -> io::Result<tokio::signal::unix::Signal> {
     use tokio::signal::unix::{SignalKind, signal};
     signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))
 }

@@ -3,11 +3,26 @@
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 
-use serde_json::Value;
+use chrono::NaiveDate;
+use serde::Serialize;
 
 use super::{Reports, Result, Scope};
 use crate::copilot::vocabulary::Class;
 use crate::usage::UsageEvent;
+
+/// A line's keys.
+#[derive(Serialize)]
+pub(super) struct Line<'a> {
+    day: NaiveDate,
+    #[serde(flatten)]
+    event: &'a UsageEvent,
+}
+
+impl<'a> From<&'a UsageEvent> for Line<'a> {
+    fn from(event: &'a UsageEvent) -> Self {
+        Self { day: event.day(), event }
+    }
+}
 
 impl Reports {
     /// Writes one line an event: its day, and the fields of [`UsageEvent`] that are known. Gives the number of events.
@@ -16,7 +31,7 @@ impl Reports {
     /// The store cannot be read, or `out` cannot be written.
     pub fn events(&self, scope: &Scope, mut out: impl Write) -> Result<u64> {
         self.each_event(scope, |event| {
-            serde_json::to_writer(&mut out, &line(&event)?)?;
+            serde_json::to_writer(&mut out, &Line::from(&event))?;
             out.write_all(b"\n")
         })
     }
@@ -33,24 +48,6 @@ impl Reports {
             if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         failed.map_or(Ok(handed), |error| Err(error.into()))
-    }
-}
-
-pub(super) fn line(event: &UsageEvent) -> serde_json::Result<Value> {
-    let mut line = serde_json::to_value(event)?;
-    if let Value::Object(fields) = &mut line {
-        fields.retain(|_, value| is_known(value));
-        fields.shift_insert(0, "day".to_owned(), serde_json::to_value(event.day())?);
-    }
-    Ok(line)
-}
-
-fn is_known(value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        Value::Array(values) => !values.is_empty(),
-        Value::Object(fields) => !fields.is_empty(),
-        _ => true,
     }
 }
 

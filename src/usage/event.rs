@@ -30,48 +30,65 @@ pub struct UsageEvent {
     /// Turn, step or noise.
     pub class: Class,
     /// Reason code of a step or of noise, and of turns that are imported ([`IMPORTED`], [`IMPORTED_COUNT`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// How it came out.
     pub outcome: Outcome,
     /// HTTP status of the answer; `None` where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// GitHub's feature name, such as `code_completion` or `chat_panel_ask_mode`.
     pub feature: String,
     /// GitHub's editor name, such as `vscode` or `intellij`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ide: Option<String>,
     /// The editor and its version as the client says it, `/` replaced by `-`: `vscode-1.96.2`. Key of the daily file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub editor: Option<String>,
     /// The plugin and its version as the client says it: `copilot-chat/0.31.1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<String>,
     /// The client's machine id, as sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine_id: Option<String>,
     /// The client's session id, as sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<String>,
     /// Key of the GitHub account whose token was used (see [`crate::copilot::observation::Account::key`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     /// The legacy add-on's action type, such as `nes`, `agent` or `commit-message`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
     /// Lower-case editor language id, such as `python`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
     /// Model as resolved by the answer, without a date suffix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// The model's date suffix (`2024-05-13`), where it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_version: Option<String>,
     /// The client's `X-Request-Id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     /// The client's `X-Interaction-Id`: one for all requests of one user prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interaction_id: Option<String>,
     /// Host that was asked.
     pub host: String,
     /// Whether the answer was streamed: as server-sent events, or as messages of a WebSocket.
     pub streamed: bool,
     /// Token counts.
+    #[serde(default, skip_serializing_if = "Tokens::is_unknown")]
     pub tokens: Tokens,
     /// Billionths of an AI credit that GitHub charges.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nano_aiu: Option<u64>,
     /// What an agent's tool calls change in files.
     pub edits: Edits,
     /// What is left of the account's allowances after this exchange.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quotas: Vec<Quota>,
     /// Suggestions with any text (completions), or fenced code blocks (chat).
     pub generations: u64,
@@ -80,6 +97,7 @@ pub struct UsageEvent {
     /// Characters suggested, counted like the lines.
     pub characters_suggested: u64,
     /// From request to first byte of the answer's body, milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_byte_ms: Option<f64>,
     /// From request to end of the answer, milliseconds; 0 where it is unknown, which only imported turns are.
     pub duration_ms: f64,

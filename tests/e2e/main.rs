@@ -21,6 +21,7 @@ mod commands;
 mod crash;
 mod destinations;
 mod endpoints;
+mod export;
 mod github;
 mod held_up;
 mod import;

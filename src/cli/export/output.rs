@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use tempfile::NamedTempFile;
+use tokio::runtime::{self, Runtime};
 
+#[cfg(unix)]
+use crate::cli::run::outlive_file_limits;
 use crate::cli::run::{INTERRUPTED, Signals};
 use crate::cli::{Failure, IO, USAGE};
 use crate::reports::Scope;
@@ -87,9 +90,10 @@ impl Sink {
         // A link stays a link: what it leads to is replaced.
         let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let interruption = Interruption::listen()?;
         // tempfile gives mode 0600: an export names people.
         let file = tempfile::Builder::new().prefix(".copilens-export-").tempfile_in(folder)?;
-        remove_when_interrupted(file.path().to_owned())?;
+        interruption.removes(file.path().to_owned())?;
         Ok(Self::New { file, target })
     }
 
@@ -145,19 +149,34 @@ fn named(path: Option<&Path>) -> Option<&Path> {
     path.filter(|path| *path != Path::new("-"))
 }
 
-/// Sees to it that Ctrl-C or SIGTERM leave no half file. After the end there is none at this path any more.
-fn remove_when_interrupted(path: PathBuf) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut signals = {
-        let _context = runtime.enter();
-        Signals::new()?
-    };
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        runtime.block_on(signals.next());
-        let _ = fs::remove_file(path);
-        std::process::exit(INTERRUPTED);
-    })?;
-    Ok(())
+/// Ctrl-C or SIGTERM, which must leave no half file.
+struct Interruption {
+    runtime: Runtime,
+    signals: Signals,
+}
+
+impl Interruption {
+    /// From here on the signals do not end the process.
+    fn listen() -> io::Result<Self> {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let context = runtime.enter();
+        let signals = Signals::new()?;
+        // A write beyond the limit on file sizes is to fail, too; what listens need not be kept (tokio::signal::unix::Signal).
+        #[cfg(unix)]
+        drop(outlive_file_limits()?);
+        drop(context);
+        Ok(Self { runtime, signals })
+    }
+
+    /// The first of them removes the file and ends the process. Once the file has got its name there is none at `path`.
+    fn removes(mut self, path: PathBuf) -> io::Result<()> {
+        let wait = move || {
+            self.runtime.block_on(self.signals.next());
+            let _ = fs::remove_file(path);
+            std::process::exit(INTERRUPTED);
+        };
+        std::thread::Builder::new().name("signals".to_owned()).spawn(wait).map(drop)
+    }
 }
 
 fn new_bar() -> ProgressBar {

@@ -32,8 +32,8 @@ use self::walk::{Found, Walk};
 use super::days::write_day;
 use super::files::{FileError, RecordFiles};
 use super::record::RecordError;
-use crate::config::{Capture, Content};
 use crate::exchange::ExchangeId;
+use crate::identity::Content;
 use crate::store::{StoreError, UsageStore};
 use crate::usage::UsageEvent;
 
@@ -126,8 +126,10 @@ pub struct Import<'a> {
     pub files: &'a RecordFiles,
     /// The events.
     pub store: &'a dyn UsageStore,
-    /// `[capture]`: whether texts are kept.
-    pub capture: &'a Capture,
+    /// Bytes to which a body is decoded.
+    pub decode_limit: usize,
+    /// What is kept of a user's texts.
+    pub content_of: &'a dyn Fn(&str) -> Content,
 }
 
 impl std::fmt::Debug for Import<'_> {
@@ -175,7 +177,7 @@ impl Import<'_> {
                     Err(reason) => imported.left_out.add(&path, &reason),
                 },
                 Found::DayFile(day, path) => day_files.entry(day).or_default().push(path),
-                Found::Record(path) => match record::read(&path, self.capture.decode_limit()) {
+                Found::Record(path) => match record::read(&path, self.decode_limit) {
                     Ok(Some(record)) => batch.push(record),
                     Ok(None) => imported.ours += 1,
                     Err(reason) => imported.left_out.add(&path, &reason),
@@ -197,9 +199,7 @@ impl Import<'_> {
         let events = batch.iter().map(|taken| taken.record.event()).collect::<Result<Vec<UsageEvent>, _>>()?;
         let known = self.store.knows(&events)?;
         for (taken, _) in batch.iter_mut().zip(&known).filter(|(_, known)| !**known) {
-            if self.capture.content == Content::Metadata {
-                taken.record.forget_content();
-            }
+            taken.record.keep((self.content_of)(&taken.record.user));
             self.files.write(&taken.record, taken.client)?;
         }
         let new = self.store.insert(&events)?.new.into_iter().filter(|new| *new).count() as u64;

@@ -14,6 +14,8 @@ use crate::copilot::vocabulary::{Class, Kind, Outcome};
 use crate::store::{FILE_NAME, SqliteStore};
 use crate::usage::{IMPORTED, IMPORTED_COUNT};
 
+/// Bytes to which bodies are decoded.
+const LIMIT: usize = 1 << 20;
 const PASSWORD: &str = "canary-5b1e77";
 const TOKEN: &str = "tid=canary01;exp=1735400000;sku=yearly_sub;proxy-ep=p.example;chat=1:canary02";
 
@@ -45,15 +47,15 @@ impl Site {
         SqliteStore::open(&self.to.path().join(FILE_NAME)).unwrap()
     }
 
-    fn import_with(&self, capture: &Capture) -> Imported {
+    fn import_with(&self, content: Content) -> Imported {
         let files = RecordFiles::open(self.to.path()).unwrap();
         let store = self.store();
-        let import = Import { files: &files, store: &store, capture };
+        let import = Import { files: &files, store: &store, decode_limit: LIMIT, content_of: &|_| content };
         import.run(self.from.path(), &mut |_| {}).unwrap()
     }
 
     fn import(&self) -> Imported {
-        self.import_with(&Capture::default())
+        self.import_with(Content::Full)
     }
 
     fn events(&self) -> Vec<UsageEvent> {
@@ -334,7 +336,7 @@ const BASE64_OF_CREDENTIALS: &str = "YWRhOmNhbmFyeS01YjFlNzc=";
 fn without_content_no_text_is_kept() {
     let site = Site::new();
     site.write_record("logs/usage/ada", "chat", &chat(1));
-    site.import_with(&Capture { content: Content::Metadata, ..Capture::default() });
+    site.import_with(Content::Metadata);
     let record = &site.records()[0].1;
     assert_eq!((&record["request"]["content"], &record["response"]["content"]), (&Value::Null, &json!([])));
     assert_eq!((&record["tokens"]["output"], &record["class"]), (&json!(9), &json!("turn")));
@@ -347,7 +349,7 @@ fn copilens_own_folder_is_refused_and_passed_over() {
     site.import();
     let files = RecordFiles::open(site.to.path()).unwrap();
     let store = site.store();
-    let import = Import { files: &files, store: &store, capture: &Capture::default() };
+    let import = Import { files: &files, store: &store, decode_limit: LIMIT, content_of: &|_| Content::Full };
     for dir in [site.to.path().to_owned(), site.to.path().join("usage/ada")] {
         assert!(matches!(import.run(&dir, &mut |_| {}), Err(ImportError::Own(_))));
     }
@@ -363,7 +365,7 @@ fn copilens_own_folder_is_refused_and_passed_over() {
     fs::write(inside.to.path().join("odd.json"), "odd").unwrap();
     let store = inside.store();
     let files = RecordFiles::open(inside.to.path()).unwrap();
-    let import = Import { files: &files, store: &store, capture: &Capture::default() };
+    let import = Import { files: &files, store: &store, decode_limit: LIMIT, content_of: &|_| Content::Full };
     assert_eq!(import.run(site.from.path(), &mut |_| {}).unwrap().left_out.count, 0);
 }
 

@@ -25,16 +25,7 @@ fn an_event_reads_back_as_it_was() {
     let events = [completion(1, "ada"), chat(2, "ada"), step(3, "bob")];
     let (reports, _folder) = reports_on(&events);
     let lines = written(&reports, &everything());
-    let read: Vec<UsageEvent> = lines
-        .lines()
-        .map(|line| {
-            let mut fields: Value = serde_json::from_str(line).unwrap();
-            // What is not known and not listed.
-            fields["quotas"] = Value::Array(Vec::new());
-            fields["tokens"] = fields.get("tokens").cloned().unwrap_or_else(|| serde_json::json!({}));
-            serde_json::from_value(fields).unwrap()
-        })
-        .collect();
+    let read: Vec<UsageEvent> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(read, events);
 }
 
