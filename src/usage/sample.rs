@@ -95,6 +95,38 @@ pub(crate) fn any_events() -> impl Strategy<Value = Vec<UsageEvent>> {
     })
 }
 
+/// As [`any_events`], of every feature and of several editors, days and sessions.
+pub(crate) fn any_usage() -> impl Strategy<Value = Vec<UsageEvent>> {
+    any_events().prop_flat_map(|events| {
+        let features = vec![
+            "chat_panel_ask_mode",
+            "chat_panel_agent_mode",
+            "chat_inline",
+            "agent_edit",
+            "copilot_cli",
+            "copilot_app",
+            "others",
+        ];
+        let ides = option::of(select(vec!["vscode", "intellij"]));
+        let days = select(vec![-20_i64, -1, 0, 17, 18, 50]);
+        let more = vec((select(features), ides, days, option::of(0..3_u8), 0..3_u64), events.len());
+        (Just(events), more).prop_map(|(events, more)| {
+            let varied = events.into_iter().zip(more).map(|(event, (feature, ide, days, session, generations))| {
+                let feature = if event.kind == Kind::Chat { feature } else { "code_completion" };
+                UsageEvent {
+                    ended_at: event.ended_at + TimeDelta::days(days),
+                    feature: feature.to_owned(),
+                    ide: ide.map(str::to_owned),
+                    session_id: session.map(|n| format!("session-{n}")),
+                    generations,
+                    ..event
+                }
+            });
+            varied.collect()
+        })
+    })
+}
+
 fn any_event() -> impl Strategy<Value = UsageEvent> {
     let who = (select(vec!["ada", "grace", "linus"]), 0..43_200_000_000_i64, option::of(0..9_999_u64));
     let what = (

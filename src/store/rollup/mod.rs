@@ -3,6 +3,8 @@
 pub(super) mod packed;
 mod questions;
 mod refresh;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;

@@ -2,6 +2,7 @@
 
 mod migration;
 
+use rusqlite::types::ValueRef;
 use tempfile::TempDir;
 
 use super::*;
@@ -29,8 +30,12 @@ impl Place for Folder {
         let connection = Connection::open(self.file()).unwrap();
         let mut statement = connection.prepare(&format!("SELECT * FROM {table}")).unwrap();
         let columns = 0..statement.column_count();
+        let text = |value: ValueRef<'_>| match value {
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.escape_ascii().to_string(),
+            number_or_null => format!("{number_or_null:?}"),
+        };
         let text = |row: &rusqlite::Row<'_>| {
-            let values = columns.clone().map(|column| row.get_ref(column).map(|value| format!("{value:?}")));
+            let values = columns.clone().map(|column| row.get_ref(column).map(text));
             values.collect::<rusqlite::Result<Vec<_>>>().map(|values| values.join(" "))
         };
         statement.query_map([], text).unwrap().collect::<rusqlite::Result<_>>().unwrap()

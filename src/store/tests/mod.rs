@@ -4,6 +4,7 @@
 
 mod accounts;
 mod events;
+mod rollups;
 mod telemetry;
 mod telemetry_in_any_order;
 
@@ -23,7 +24,7 @@ pub(in crate::store) trait Place {
     /// Opens the store as a proxy does; makes it the first time.
     fn open(&self) -> Box<dyn UsageStore>;
 
-    /// The rows of a table as text, in the order of its key.
+    /// The rows of a table as text, in the order of its key; what is neither text nor a number, as ASCII with escapes.
     fn rows(&self, table: &str) -> Vec<String>;
 }
 

@@ -67,7 +67,7 @@ fn any_action() -> impl Strategy<Value = ChatAction> {
     })
 }
 
-fn any_notice() -> impl Strategy<Value = Notice> {
+pub(super) fn any_notice() -> impl Strategy<Value = Notice> {
     let observation = prop_oneof![4 => any_report().prop_map(Observation::Suggestion), 1 => any_action().prop_map(Observation::ChatAction)];
     let account =
         (option::of(0..2_u8), option::of(0..2_u8), option::of(0..2_u8)).prop_map(|(key, login, plan)| Account {

@@ -135,12 +135,8 @@ impl Fold {
     #[must_use]
     pub fn finish(mut self) -> UserDay {
         let Told { suggestions, actions, .. } = std::mem::take(&mut self.told);
-        for suggestion in suggestions {
-            self.add_suggestion(suggestion);
-        }
-        for action in actions {
-            self.add_action(action);
-        }
+        suggestions.iter().for_each(|suggestion| self.add_suggestion(suggestion));
+        actions.iter().for_each(|action| self.add_action(action));
         self.day
     }
 
@@ -204,7 +200,7 @@ impl Fold {
         self.count(cell, &edits);
     }
 
-    fn add_suggestion(&mut self, suggestion: ToldSuggestion) {
+    fn add_suggestion(&mut self, suggestion: &ToldSuggestion) {
         let ide = suggestion.editor.as_deref().and_then(Ide::of).map_or(OTHERS, Ide::as_str);
         let of_exchange = self.exchange(suggestion.request, |feature| feature == Feature::CodeCompletion.as_str());
         let cell = of_exchange.unwrap_or_else(|| {
@@ -220,7 +216,7 @@ impl Fold {
         self.count(cell, &counts);
     }
 
-    fn add_action(&mut self, action: ToldAction) {
+    fn add_action(&mut self, action: &ToldAction) {
         let mut counts = Counts { acceptances: 1, ..Counts::default() };
         match action.kind {
             ChatActionKind::Copied => counts.copied = 1,

@@ -5,6 +5,8 @@
 
 mod fold;
 mod sums;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
