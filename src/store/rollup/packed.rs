@@ -153,6 +153,7 @@ struct PackedOrganizationDay<'a> {
     users: u64,
     users_with_telemetry: u64,
     users_by_surface: [u64; 5],
+    engaged_users: u64,
     cli_sessions: u64,
     app_sessions: u64,
     #[serde(borrow)]
@@ -174,6 +175,7 @@ impl Packed for OrganizationDay {
             users: self.users,
             users_with_telemetry: self.users_with_telemetry,
             users_by_surface: self.users_by_surface,
+            engaged_users: self.engaged_users,
             cli_sessions: self.cli_sessions,
             app_sessions: self.app_sessions,
             cells,
@@ -200,6 +202,7 @@ impl Packed for OrganizationDay {
             users: packed.users,
             users_with_telemetry: packed.users_with_telemetry,
             users_by_surface: packed.users_by_surface,
+            engaged_users: packed.engaged_users,
             cells: cells(names, packed.cells)?,
             cli_sessions: packed.cli_sessions,
             app_sessions: packed.app_sessions,

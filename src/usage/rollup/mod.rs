@@ -232,6 +232,8 @@ pub struct OrganizationDay {
     pub cli_sessions: u64,
     /// The sum of the users' app sessions.
     pub app_sessions: u64,
+    /// Users that any line of `engaged` counts.
+    pub engaged_users: u64,
     /// How many users each line of the closed metrics endpoint counts.
     #[serde(with = "pairs")]
     pub engaged: BTreeMap<Engagement, u64>,

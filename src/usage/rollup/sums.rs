@@ -134,6 +134,7 @@ impl OrganizationDay {
         for (users, surface) in self.users_by_surface.iter_mut().zip(Surface::ALL) {
             change(users, surfaces.has(surface).into());
         }
+        change(&mut self.engaged_users, (!user.engagements().is_empty()).into());
         change(&mut self.cli_sessions, user.cli_sessions);
         change(&mut self.app_sessions, user.app_sessions);
     }
