@@ -1,5 +1,8 @@
 //! GitHub's formats, asked of the store: see [`crate::usage::github`] for what they look like.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::ops::ControlFlow;
@@ -13,7 +16,7 @@ use crate::usage::github::{
     Audience, Billing, ClosedMetrics, Gaps, Holder, OrganizationReport, Seats, TeamMember, Window, billing,
     closed_metrics, organization, phase, phases, seat, user,
 };
-use crate::usage::{Activity, OrganizationDay, UserDay};
+use crate::usage::{Activity, OrganizationDay};
 
 /// Days of a report over a month.
 const MONTH: u64 = 28;
@@ -130,7 +133,7 @@ impl Reports {
         let Some(members) = self.roster.team(slug) else { return Ok(days) };
         self.store.user_days(from, to, Some(&members), &mut |day, _, usage| {
             if !usage.cells.is_empty() {
-                add(days.entry(day).or_default(), &usage);
+                days.entry(day).or_default().add(&usage);
             }
             ControlFlow::Continue(())
         })?;
@@ -192,12 +195,4 @@ fn window(end: NaiveDate) -> Window {
 
 fn days_between(day: NaiveDate, end: NaiveDate) -> u32 {
     u32::try_from((end - day).num_days()).unwrap_or_default()
-}
-
-fn add(sum: &mut OrganizationDay, usage: &UserDay) {
-    sum.users += 1;
-    sum.users_with_telemetry += u64::from(usage.telemetry);
-    for (cell, counts) in &usage.cells {
-        sum.cells.entry(cell.clone()).or_default().add(counts);
-    }
 }

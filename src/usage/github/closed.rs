@@ -221,7 +221,7 @@ pub fn closed_metrics(date: NaiveDate, usage: &OrganizationDay, gaps: Gaps) -> C
     ClosedMetrics {
         date,
         total_active_users: usage.users,
-        total_engaged_users: users.engaged(false, [None; 3]).max(users.engaged(true, [None; 3])).unwrap_or_default(),
+        total_engaged_users: usage.engaged_users,
         copilot_ide_code_completions: users.completions(&sums),
         copilot_ide_chat: users.chat(&sums),
         copilot_dotcom_chat: gaps.fill(None),

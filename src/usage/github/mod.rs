@@ -13,6 +13,8 @@ mod closed;
 mod organization;
 mod seat;
 mod team;
+#[cfg(test)]
+mod tests;
 mod user;
 
 use chrono::{DateTime, SecondsFormat, Utc};

@@ -133,7 +133,7 @@ pub fn seat(organization: &str, holder: Holder<'_>, gaps: Gaps) -> Seat {
         last_activity_at: holder.client.map(|client| client.seen_at),
         last_activity_editor: holder.client.and_then(last_activity_editor),
         pending_cancellation_date: None,
-        plan_type: plan_type(holder.plan),
+        plan_type: plan_type(holder.plan).unwrap_or("unknown"),
         assignee: Assignee::of(holder.identity),
         assigning_team: holder.team.map(|team| team_of(organization, team)),
     }
@@ -161,13 +161,9 @@ fn node_id(kind: &str, id: u64) -> String {
     STANDARD.encode(format!("0{}:{kind}{id}", kind.len()))
 }
 
-/// GitHub's three names of plans; the client is told longer ones, such as `copilot_for_business_seat_quota`.
-fn plan_type(plan: Option<&str>) -> &'static str {
-    match plan {
-        Some(plan) if plan.contains("enterprise") => "enterprise",
-        Some(plan) if plan.contains("business") => "business",
-        _ => "unknown",
-    }
+/// GitHub's names of the two plans with seats; clients are told longer ones, such as `copilot_for_business_seat_quota`.
+fn plan_type(plan: Option<&str>) -> Option<&'static str> {
+    ["enterprise", "business"].into_iter().find(|name| plan.is_some_and(|plan| plan.contains(name)))
 }
 
 /// Editor, version and plugin as GitHub writes them: `vscode/1.96.2/copilot-chat/0.31.1`.
@@ -181,13 +177,14 @@ pub fn last_activity_editor(client: &Client) -> Option<String> {
     Some(parts.join("/"))
 }
 
-/// The answer about the subscription. What GitHub's settings say nobody tells here.
+/// The answer about the subscription. What GitHub's settings say nobody tells here; the schema wants two of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Billing {
     seat_breakdown: SeatBreakdown,
     public_code_suggestions: &'static str,
     seat_management_setting: &'static str,
-    plan_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan_type: Option<&'static str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

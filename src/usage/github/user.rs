@@ -3,12 +3,11 @@
 use chrono::NaiveDate;
 use serde::Serialize;
 
-use super::activity::{APP, CLI};
 use super::adoption::AdoptionPhase;
 use super::breakdown::{Breakdown, Source};
 use super::client::ClientTotals;
 use super::{Gaps, Identity};
-use crate::usage::{Cells, Surface, Surfaces, UserDay};
+use crate::usage::{Surface, UserDay};
 
 /// Billionths of an AI credit in one.
 const NANO: f64 = 1e9;
@@ -73,7 +72,7 @@ pub fn user<'a>(
     gaps: Gaps,
 ) -> User<'a> {
     let source = Source { cells: &usage.cells, telemetry: usage.telemetry, clients: Some(&usage.clients) };
-    let surfaces = surfaces(&usage.cells);
+    let surfaces = usage.surfaces();
     let nano_aiu = source.total().counts.nano_aiu;
     User {
         window,
@@ -91,21 +90,4 @@ pub fn user<'a>(
         ai_adoption_phase: phase,
         ai_credits_used: gaps.told(nano_aiu).map(|nano| nano as f64 / NANO),
     }
-}
-
-fn surfaces(cells: &Cells) -> Surfaces {
-    let mut surfaces = Surfaces::default();
-    for feature in cells.keys().map(|cell| &*cell.feature) {
-        let (is_chat, modes) = (feature.starts_with("chat_"), ["agent", "plan", "custom"]);
-        let is_agent = is_chat && modes.iter().any(|mode| feature == format!("chat_panel_{mode}_mode"));
-        let used = [
-            (Surface::Completion, feature == "code_completion"),
-            (Surface::Chat, is_chat),
-            (Surface::Agent, is_agent || feature == "agent_edit"),
-            (Surface::Cli, feature == CLI),
-            (Surface::App, feature == APP),
-        ];
-        used.into_iter().filter(|(_, is_used)| *is_used).for_each(|(surface, _)| surfaces.insert(surface));
-    }
-    surfaces
 }
