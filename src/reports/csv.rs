@@ -23,7 +23,7 @@ impl Reports {
     ///
     /// # Errors
     /// The store cannot be read, or `out` cannot be written.
-    pub fn csv(&self, scope: &Scope, out: impl Write) -> Result<u64> {
+    pub fn csv(&self, scope: &Scope, out: &mut dyn Write) -> Result<u64> {
         let columns = columns::of_usage();
         let mut table = Table::begin(&columns, out)?;
         let users = scope.user.clone().map(|user| BTreeSet::from([user]));
@@ -47,7 +47,7 @@ impl Reports {
     ///
     /// # Errors
     /// The store cannot be read, or `out` cannot be written.
-    pub fn events_csv(&self, scope: &Scope, out: impl Write) -> Result<u64> {
+    pub fn events_csv(&self, scope: &Scope, out: &mut dyn Write) -> Result<u64> {
         let columns = columns::of_events();
         let mut table = Table::begin(&columns, out)?;
         self.each_event(scope, |event| table.write(&event))?;

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use chrono::NaiveDate;
 use serde::Serialize;
 
+use super::lines::Lines;
 use super::{Reports, Result, Scope};
 use crate::copilot::vocabulary::Class;
 use crate::usage::UsageEvent;
@@ -29,11 +30,9 @@ impl Reports {
     ///
     /// # Errors
     /// The store cannot be read, or `out` cannot be written.
-    pub fn events(&self, scope: &Scope, mut out: impl Write) -> Result<u64> {
-        self.each_event(scope, |event| {
-            serde_json::to_writer(&mut out, &Line::from(&event))?;
-            out.write_all(b"\n")
-        })
+    pub fn events(&self, scope: &Scope, out: &mut dyn Write) -> Result<u64> {
+        let mut lines = Lines::to(out);
+        self.each_event(scope, |event| lines.write(&Line::from(&event)))
     }
 
     /// Hands the events of the scope to `each` until that fails. Gives their number.

@@ -56,13 +56,13 @@ impl Output {
     }
 
     /// Writes what is left, puts the file into its place, and says on a terminal what is in it.
-    pub(super) fn finish(self, rows: u64, scope: &Scope) -> io::Result<()> {
+    pub(super) fn finish(self, records: u64, scope: &Scope) -> io::Result<()> {
         self.out.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
         if !self.bar.is_hidden() {
-            let rows = HumanCount(rows);
+            let records = HumanCount(records);
             self.bar.finish_and_clear();
             // Nobody is there to be told that standard error is closed.
-            let _ = writeln!(io::stderr(), "{rows} rows, UTC days {} to {}", scope.from, scope.to);
+            let _ = writeln!(io::stderr(), "{records} records, UTC days {} to {}", scope.from, scope.to);
         }
         Ok(())
     }
@@ -163,7 +163,7 @@ impl Interruption {
         let signals = Signals::new()?;
         // A write beyond the limit on file sizes is to fail, too; what listens need not be kept (tokio::signal::unix::Signal).
         #[cfg(unix)]
-        drop(outlive_file_limits()?);
+        let _ = outlive_file_limits()?;
         drop(context);
         Ok(Self { runtime, signals })
     }

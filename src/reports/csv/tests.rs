@@ -57,7 +57,7 @@ fn events_have_a_line_each_and_noise_has_one_on_request() {
     assert_eq!(reports.events_csv(&everything(), &mut out).unwrap(), 4);
     insta::assert_snapshot!(String::from_utf8(out).unwrap().replace("\r\n", "\n"));
     let counted = Scope { noise: false, ..everything() };
-    assert_eq!(reports.events_csv(&counted, io::sink()).unwrap(), 3);
+    assert_eq!(reports.events_csv(&counted, &mut io::sink()).unwrap(), 3);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn what_a_spreadsheet_might_run_gets_an_apostrophe() {
 fn a_reader_that_has_had_enough_is_told_from_other_errors() {
     let (reports, _folder) = reports_on(&(0..2000).map(|n| completion(n, "ada")).collect::<Vec<_>>());
     for (after, rows) in [(0, 0), (100_000, 1)] {
-        let refused = reports.events_csv(&everything(), Satisfied { after }).unwrap_err();
+        let refused = reports.events_csv(&everything(), &mut Satisfied { after }).unwrap_err();
         let ReportError::Write(error) = refused else { panic!("{refused:?}") };
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe, "{rows}");
     }

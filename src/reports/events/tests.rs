@@ -46,7 +46,7 @@ fn days_users_and_noise_are_as_asked() {
 #[test]
 fn a_reader_that_has_had_enough_ends_the_search() {
     let (reports, _folder) = reports_on(&(0..100).map(|n| completion(n, "ada")).collect::<Vec<_>>());
-    let refused = reports.events(&everything(), Satisfied { after: 1000 }).unwrap_err();
+    let refused = reports.events(&everything(), &mut Satisfied { after: 1000 }).unwrap_err();
     assert!(matches!(&refused, ReportError::Write(error) if error.kind() == io::ErrorKind::BrokenPipe), "{refused:?}");
     let mut handed = 0;
     let stopped = reports.each_event(&everything(), |_| {
