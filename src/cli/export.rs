@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
     /// First UTC day, as 2026-11-21 [default: 27 days before the last; of 1-day formats the last]
     #[arg(long, value_name = "DAY")]
     from: Option<NaiveDate>,
-    /// Last UTC day [default: today]
+    /// Last UTC day [default: today; of openmetrics yesterday]
     #[arg(long, value_name = "DAY")]
     to: Option<NaiveDate>,
     /// This user only; csv and events
@@ -77,7 +77,7 @@ fn scope(arguments: &Arguments, today: NaiveDate) -> Result<Scope, Failure> {
     if arguments.from.is_some() && format.is_of_a_month() {
         return Err(Failure::new(USAGE, format!("{} is of the 28 days that end with --to", format.name())));
     }
-    let to = arguments.to.unwrap_or(today);
+    let to = arguments.to.unwrap_or_else(|| format.last_day(today));
     let from = arguments.from.unwrap_or_else(|| format.first_day(to));
     if from > to {
         let wrong = format!("--from {from} is after --to {to}: give the earlier day to --from");

@@ -19,6 +19,7 @@ mod support;
 mod cli;
 mod curl;
 mod editors;
+mod exports;
 mod job;
 mod language_server;
 mod programs;

@@ -122,6 +122,13 @@ fn script(job: &Job, interpreter: &str, name: &str) -> Result<Command, String> {
     Ok(command)
 }
 
+/// Takes SQL statements as arguments.
+pub(crate) fn duckdb() -> Result<Command, String> {
+    let mut command = command(&virtual_python()?);
+    command.env("PYTHONDONTWRITEBYTECODE", "1").arg(source("with_duckdb.py"));
+    Ok(command)
+}
+
 fn virtual_python() -> Result<String, String> {
     // Written by tests/run once every package is in it.
     let complete = installations().join("venv/requirements.txt").exists();

@@ -98,7 +98,7 @@ async fn every_format_goes_to_standard_output_and_nothing_else_does() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_asked_for_is_64() {
     let site = site().await;
-    let wrong: [&[&str]; 10] = [
+    let wrong: [&[&str]; 11] = [
         &["export"],
         &["export", "--format", "xml"],
         &["export", "--format", "csv", "--from", "yesterday"],
@@ -108,6 +108,7 @@ async fn what_cannot_be_asked_for_is_64() {
         &["export", "--format", "csv", "--noise"],
         &["export", "--format", "users-1-day", "--user", "alice"],
         &["export", "--format", "csv", "--unknown", "omit"],
+        &["export", "--format", "openmetrics", "--unknown", "omit"],
         &["export", "--format", "users-1-day", "--unknown", "null"],
     ];
     for arguments in wrong {
@@ -118,7 +119,7 @@ async fn what_cannot_be_asked_for_is_64() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn githubs_formats_are_json_and_those_of_a_day_come_for_each() {
+async fn githubs_formats_are_json_and_prometheus_has_its_end_and_those_of_a_day_come_for_each() {
     let site = site().await;
     fs::write(site.path("config/allowlist.toml"), "[[user]]\nname = \"alice\"\nteams = [\"core\", \"web\"]\n").unwrap();
     let records = |arguments: &[&str]| -> Vec<Value> {
@@ -134,6 +135,8 @@ async fn githubs_formats_are_json_and_those_of_a_day_come_for_each() {
     assert_eq!(asked("user-teams-1-day").lines().count(), 4);
     assert_eq!(site.stdout(&["export", "--format", "user-teams-1-day"]).lines().count(), 2);
     assert!(records(&["--format", "copilot-metrics"])[0].is_array());
+    let gauges = site.stdout(&["export", "--format", "openmetrics"]);
+    assert!(gauges.ends_with("# EOF\n"), "{gauges}");
     let month: Value =
         serde_json::from_str(&site.stdout(&["export", "--format", "organization-28-day", "--to", "2026-03-14"]))
             .unwrap();

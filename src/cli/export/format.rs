@@ -39,6 +39,8 @@ pub(super) enum Format {
     UserTeamsOneDay,
     /// The answer of GitHub's closed metrics endpoint (JSON)
     CopilotMetrics,
+    /// Gauges of each day, to be taken in by Prometheus
+    Openmetrics,
 }
 
 impl Format {
@@ -60,12 +62,18 @@ impl Format {
     }
 
     pub(super) fn is_githubs(self) -> bool {
-        !self.can_be_of_one_user()
+        !self.can_be_of_one_user() && self != Self::Openmetrics
     }
 
     /// Whether it has as many days as it has, and `--from` is not to be told.
     pub(super) fn is_of_a_month(self) -> bool {
         matches!(self, Self::UsersMonth | Self::OrganizationMonth)
+    }
+
+    /// The last day where it is not told. Samples of a day are stamped with its end, which is to come today.
+    pub(super) fn last_day(self, today: NaiveDate) -> NaiveDate {
+        let yesterday = today.pred_opt().unwrap_or(today);
+        if self == Self::Openmetrics { yesterday } else { today }
     }
 
     /// The first day where it is not told.
@@ -76,9 +84,10 @@ impl Format {
         }
     }
 
-    /// Writes it; gives the number of records.
-    pub(super) fn write(self, reports: &Reports, scope: &Scope, out: &mut Output) -> Result<u64, ReportError> {
-        match self {
+    /// Writes it; gives the number of records, where it has any.
+    pub(super) fn write(self, reports: &Reports, scope: &Scope, out: &mut Output) -> Result<Option<u64>, ReportError> {
+        let records = match self {
+            Self::Openmetrics => return reports.openmetrics(scope.from, scope.to, out).map(|()| None),
             Self::Csv => reports.csv(scope, out),
             Self::Events => reports.events(scope, out),
             Self::EventsCsv => reports.events_csv(scope, out),
@@ -94,10 +103,11 @@ impl Format {
                 out.write_all(b"\n")?;
                 Ok(days.len() as u64)
             }
-        }
+        };
+        records.map(Some)
     }
 }
 
 fn each_day(scope: &Scope, mut write: impl FnMut(NaiveDate) -> Result<u64, ReportError>) -> Result<u64, ReportError> {
-    scope.from.iter_days().take_while(|day| *day <= scope.to).map(|day| write(day)).sum()
+    scope.from.iter_days().take_while(|day| *day <= scope.to).map(write).sum()
 }

@@ -56,13 +56,13 @@ impl Output {
     }
 
     /// Writes what is left, puts the file into its place, and says on a terminal what is in it.
-    pub(super) fn finish(self, records: u64, scope: &Scope) -> io::Result<()> {
+    pub(super) fn finish(self, records: Option<u64>, scope: &Scope) -> io::Result<()> {
         self.out.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
         if !self.bar.is_hidden() {
-            let records = HumanCount(records);
             self.bar.finish_and_clear();
+            let records = records.map(|records| format!("{} records, ", HumanCount(records))).unwrap_or_default();
             // Nobody is there to be told that standard error is closed.
-            let _ = writeln!(io::stderr(), "{records} records, UTC days {} to {}", scope.from, scope.to);
+            let _ = writeln!(io::stderr(), "{records}UTC days {} to {}", scope.from, scope.to);
         }
         Ok(())
     }
