@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use chrono::TimeDelta;
 use copilens::usage::UsageEvent;
 use serde_json::{Value, json};
 
@@ -144,4 +145,28 @@ async fn columns_have_their_types_and_sums() {
     // Six chat turns; what is unknown is null and not 0.
     let sums = ask(&tables.iter().map(tokens).collect::<Vec<_>>()).unwrap();
     sums.iter().for_each(|sum| assert_eq!(*sum, json!([[12, 6, 5400, 0]])));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn daily_usage_has_the_sums_of_its_events() {
+    let site = Site::new(&Upstream::start().await);
+    let mut events = events();
+    events.iter_mut().skip(6).for_each(|event| {
+        event.started_at += TimeDelta::days(1);
+        event.ended_at += TimeDelta::days(1);
+    });
+    store(&site, &events);
+    let tables = exported(&site, &[("csv", "read_csv"), ("parquet", "read_parquet")]);
+    let sums = [
+        "\"user\", day, CAST(sum(requests) AS BIGINT), CAST(sum(turns) AS BIGINT), CAST(sum(generations) AS BIGINT), \
+         CAST(sum(lines_suggested) AS BIGINT), CAST(sum(input_tokens) AS BIGINT), count(acceptances)",
+        "\"user\", day, count(*), count(*), CAST(sum(generations) AS BIGINT), CAST(sum(lines_suggested) AS BIGINT), \
+         CAST(sum(tokens_input) AS BIGINT), 0",
+    ];
+    let grouped = |((_, table), sums): (&(&str, String), &str)| {
+        format!("SELECT {sums} FROM {table} GROUP BY \"user\", day ORDER BY \"user\", day")
+    };
+    let Some(found) = ask(&tables.iter().zip(sums).map(grouped).collect::<Vec<_>>()) else { return };
+    assert_eq!(found[0].as_array().unwrap().len(), 4);
+    assert_eq!(found[0], found[1]);
 }

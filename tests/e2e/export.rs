@@ -89,6 +89,12 @@ async fn every_format_goes_to_standard_output_and_nothing_else_does() {
     assert_eq!(lines(&["--format", "events"]), 3);
     assert_eq!(lines(&["--format", "events", "--user", "bob"]), 1);
     assert_eq!(lines(&["--format", "events-csv"]), 4);
+    let usage = String::from_utf8(export(&site, &["--format", "csv"]).1).unwrap();
+    let of_bob = String::from_utf8(export(&site, &["--format", "csv", "--user", "bob"]).1).unwrap();
+    assert_eq!((usage.lines().count(), of_bob.lines().count()), (4, 2), "{usage}");
+    // Without telemetry nobody knows what was accepted.
+    let completions = ",bob,,false,vscode,code_completion,python,gpt-4o-copilot,1,1,0,1,,2,,0,,,,,,";
+    assert!(of_bob.ends_with(&format!("\r\n2026-03-14,bob{completions}\r\n")), "{of_bob}");
     // Today and the 27 days before.
     assert_eq!(site.stdout(&["export", "--format", "events"]), "");
     assert_eq!(site.stdout(&["export", "--format", "events", "--to", "2026-04-10"]).lines().count(), 3);

@@ -108,6 +108,6 @@ impl Format {
     }
 }
 
-fn each_day(scope: &Scope, mut write: impl FnMut(NaiveDate) -> Result<u64, ReportError>) -> Result<u64, ReportError> {
+fn each_day(scope: &Scope, write: impl FnMut(NaiveDate) -> Result<u64, ReportError>) -> Result<u64, ReportError> {
     scope.from.iter_days().take_while(|day| *day <= scope.to).map(write).sum()
 }

@@ -1,3 +1,5 @@
+//! The tables as readers get them: unknown, quoted, defused.
+
 use chrono::Utc;
 use proptest::prelude::*;
 use serde_json::Value;

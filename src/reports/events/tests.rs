@@ -1,3 +1,5 @@
+//! Lines as readers get them, and when there are no more.
+
 use chrono::Days;
 
 use super::*;

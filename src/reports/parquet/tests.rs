@@ -1,3 +1,5 @@
+//! Files as the library's own reader gets them.
+
 use bytes::Bytes;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::{Field, Row};
