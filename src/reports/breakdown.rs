@@ -1,51 +1,16 @@
-//! Sums over the cells of a day by parts of them, with what is known of each sum.
+//! Sums over the cells of a day by parts of them, and bounds on the words in them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::copilot::Feature;
 use crate::metrics::{OTHERS, is_word};
 use crate::usage::{Cell, Cells, Counts};
 
-/// A sum of cells.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Sum {
-    pub(super) counts: Counts,
-    telemetry: bool,
-    /// Whether any of the cells tells its lines added.
-    knows_added: bool,
-}
-
-impl Sum {
-    /// Adds a cell; `telemetry` tells whether that came from whom it is of.
-    pub(super) fn add(&mut self, cell: &Cell, counts: &Counts, telemetry: bool) {
-        self.counts.add(counts);
-        self.telemetry |= telemetry;
-        // Edits of files are in the requests themselves.
-        let by_tools = [Feature::AgentEdit, Feature::CopilotCli, Feature::CopilotApp];
-        self.knows_added |= telemetry || by_tools.iter().any(|feature| feature.as_str() == cell.feature);
-    }
-
-    /// Acceptances, which telemetry alone tells.
-    pub(super) fn acceptances(&self) -> Option<u64> {
-        self.telemetry.then_some(self.counts.acceptances)
-    }
-
-    /// Lines added: of suggestions, of which telemetry alone tells, and of file edits.
-    pub(super) fn lines_added(&self) -> Option<u64> {
-        self.knows_added.then_some(self.counts.lines_added)
-    }
-}
-
 /// The sums of cells that have the same key; those without are left out.
-pub(super) fn sums<'a, K: Ord>(
-    cells: &'a Cells,
-    telemetry: bool,
-    key: impl Fn(&'a Cell) -> Option<K>,
-) -> BTreeMap<K, Sum> {
-    let mut sums = BTreeMap::<K, Sum>::new();
+pub(super) fn sums<'a, K: Ord>(cells: &'a Cells, key: impl Fn(&'a Cell) -> Option<K>) -> BTreeMap<K, Counts> {
+    let mut sums = BTreeMap::<K, Counts>::new();
     for (cell, counts) in cells {
         if let Some(key) = key(cell) {
-            sums.entry(key).or_default().add(cell, counts, telemetry);
+            sums.entry(key).or_default().add(counts);
         }
     }
     sums
@@ -113,19 +78,6 @@ mod tests {
     fn cell(feature: &str, language: &str) -> Cell {
         let (ide, model) = ("vscode".to_owned(), "gpt-4o".to_owned());
         Cell { ide, feature: feature.to_owned(), language: language.to_owned(), model }
-    }
-
-    #[test]
-    fn what_telemetry_alone_tells_is_unknown_without_and_edits_by_tools_are_known() {
-        let counts = Counts { acceptances: 2, lines_added: 3, ..Counts::default() };
-        let sum = |feature, telemetry| {
-            let mut sum = Sum::default();
-            sum.add(&cell(feature, "go"), &counts, telemetry);
-            (sum.acceptances(), sum.lines_added())
-        };
-        assert_eq!(sum("code_completion", true), (Some(2), Some(3)));
-        assert_eq!(sum("code_completion", false), (None, None));
-        assert_eq!(sum("agent_edit", false), (None, Some(3)));
     }
 
     #[test]

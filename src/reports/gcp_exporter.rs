@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::breakdown::{Sum, sums};
+use super::breakdown::sums;
 use super::exposition::{Labels, Sheet};
 use crate::copilot::Feature;
-use crate::usage::{Cell, Cells, OrganizationDay};
+use crate::usage::{Cell, Cells, Counts, OrganizationDay};
 
 const COMPLETIONS: &str = "copilot_ide_code_completions";
 const CHAT: &str = "copilot_ide_chat";
@@ -71,11 +71,11 @@ pub(super) fn gauges(sheet: &mut Sheet, organization: &str, day: &OrganizationDa
             sheet.set(ENGAGED.0, ENGAGED.1, &line(stream, of), *users as f64);
         }
     }
-    let by_line = sums(cells, telemetry, |cell| is_completion(cell).then(|| (cell.ide.clone(), cell.language.clone())));
+    let by_line = sums(cells, |cell| is_completion(cell).then(|| (cell.ide.clone(), cell.language.clone())));
     for (of, sum) in &by_line {
-        completions(sheet, &line(COMPLETIONS, of), sum);
+        completions(sheet, &line(COMPLETIONS, of), sum, telemetry);
     }
-    let by_editor = sums(cells, telemetry, |cell| is_chat(cell).then(|| (cell.ide.clone(), String::new())));
+    let by_editor = sums(cells, |cell| is_chat(cell).then(|| (cell.ide.clone(), String::new())));
     for (of, sum) in &by_editor {
         chat(sheet, &line(CHAT, of), sum, telemetry);
     }
@@ -87,26 +87,27 @@ pub(super) fn gauges(sheet: &mut Sheet, organization: &str, day: &OrganizationDa
     }
 }
 
-fn completions(sheet: &mut Sheet, labels: &Labels, sum: &Sum) {
+fn completions(sheet: &mut Sheet, labels: &Labels, sum: &Counts, telemetry: bool) {
+    let known = |count| telemetry.then_some(count);
     for (name, help, value) in [
-        ("suggestions", "Suggestions shown (returned, without telemetry)", Some(sum.counts.generations)),
-        ("acceptances", "Suggestions accepted, of users with telemetry", sum.acceptances()),
-        ("lines_suggested", "Lines suggested", Some(sum.counts.lines_suggested)),
-        ("lines_accepted", "Lines accepted, of users with telemetry", sum.lines_added()),
+        ("suggestions", "Suggestions shown (returned, without telemetry)", Some(sum.generations)),
+        ("acceptances", "Suggestions accepted, of users with telemetry", known(sum.acceptances)),
+        ("lines_suggested", "Lines suggested", Some(sum.lines_suggested)),
+        ("lines_accepted", "Lines accepted, of users with telemetry", known(sum.lines_added)),
     ] {
         sheet.set_known(&format!("total_code_{name}"), help, labels, value);
     }
 }
 
-fn chat(sheet: &mut Sheet, labels: &Labels, sum: &Sum, telemetry: bool) {
+fn chat(sheet: &mut Sheet, labels: &Labels, sum: &Counts, telemetry: bool) {
     let known = |count| telemetry.then_some(count);
     for (name, help, value) in [
-        ("total_chats", "Prompts sent to chat", Some(sum.counts.interactions)),
-        ("total_chat_copy_events", "Code blocks copied, of users with telemetry", known(sum.counts.copied)),
+        ("total_chats", "Prompts sent to chat", Some(sum.interactions)),
+        ("total_chat_copy_events", "Code blocks copied, of users with telemetry", known(sum.copied)),
         (
             "total_chat_insertion_events",
             "Code blocks inserted or applied, of users with telemetry",
-            known(sum.counts.inserted),
+            known(sum.inserted),
         ),
     ] {
         sheet.set_known(name, help, labels, value);

@@ -10,12 +10,13 @@ use std::ops::ControlFlow;
 
 use chrono::{Days, NaiveDate};
 
-use super::coralogix::{self, Active};
 use super::exposition::Sheet;
-use super::{Reports, Result, day_gauges};
+use super::{Reports, Result, coralogix, day_gauges};
+use crate::usage::Activity;
+use crate::usage::github::{Audience, Gaps, PhaseTotals, phase, phases};
 
 /// Days whose trailing months one look at the 64 days of activity covers.
-const DAYS_AT_ONCE: u64 = 64 - Active::MONTH as u64 + 1;
+const DAYS_AT_ONCE: u64 = 64 - 28 + 1;
 /// Days of users that are in memory at once, at some 10 kB each.
 const USER_DAYS_AT_ONCE: u64 = 8192;
 
@@ -46,13 +47,20 @@ impl Reports {
         }
         let activity = self.store.activity(to)?;
         for (date, day) in days {
-            let ago = u32::try_from((to - date).num_days()).unwrap_or(u32::MAX);
-            let active = Active::of(&activity, ago);
+            let audience = Audience::of(&activity, days_between(date, to));
             sheet.at(last_second(date));
-            day_gauges::organization(sheet, &day, &active);
-            coralogix::organization(sheet, &self.organization, &day, &active);
+            day_gauges::organization(sheet, &day, audience);
+            let phases = self.phases(date, &activity, days_between(date, to))?;
+            coralogix::organization(sheet, &self.organization, (date, &day), audience, phases);
         }
         Ok(())
+    }
+
+    /// Who was in which phase of adoption on a day that lies `ago` days before the end of `activity`, and did what on it.
+    pub(super) fn phases(&self, date: NaiveDate, activity: &[Activity], ago: u32) -> Result<Vec<PhaseTotals>> {
+        let totals = self.store.totals(date, date)?;
+        let users = activity.iter().filter_map(|user| Some((phase(Some(user), ago), totals.get(&user.user)?)));
+        Ok(phases(users, Gaps::Omit))
     }
 
     /// Families must not be mixed, and all of users' families are made in one go over their days, so each has a file of its own
@@ -63,7 +71,7 @@ impl Reports {
         let at_once = usize::try_from((USER_DAYS_AT_ONCE / days).max(1)).unwrap_or(1);
         let mut families = BTreeMap::<String, (Vec<u8>, File)>::new();
         for names in names.chunks(at_once) {
-            for family in self.sheet_of_users(from, to, &names.iter().cloned().collect())?.take() {
+            for family in self.users_sheet(from, to, names.iter().cloned().collect())?.take() {
                 let (name, head, body) = family?;
                 if !families.contains_key(&name) {
                     families.insert(name.clone(), (head, tempfile::tempfile()?));
@@ -81,17 +89,21 @@ impl Reports {
         Ok(())
     }
 
-    fn sheet_of_users(&self, from: NaiveDate, to: NaiveDate, names: &BTreeSet<String>) -> Result<Sheet> {
+    fn users_sheet(&self, from: NaiveDate, to: NaiveDate, names: BTreeSet<String>) -> Result<Sheet> {
         let mut sheet = Sheet::default();
-        self.store.user_days(from, to, Some(names), &mut |date, name, day| {
+        self.store.user_days(from, to, Some(&names), &mut |date, name, day| {
             let person = self.roster.person(name);
             sheet.at(last_second(date));
-            coralogix::user(&mut sheet, &self.organization, &person, &day);
+            coralogix::user(&mut sheet, &self.organization, &person, (date, &day), phase(None, 0));
             coralogix::membership(&mut sheet, &self.organization, &person);
             ControlFlow::Continue(())
         })?;
         Ok(sheet)
     }
+}
+
+fn days_between(from: NaiveDate, to: NaiveDate) -> u32 {
+    u32::try_from((to - from).num_days()).unwrap_or(u32::MAX)
 }
 
 /// Of a UTC day, in seconds since 1970: what Coralogix stamps a day's values with.

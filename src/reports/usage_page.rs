@@ -7,20 +7,21 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 
 use super::breakdown::Words;
-use super::coralogix::{self, Active, ORGANIZATION_WORDS};
+use super::coralogix::{self, ORGANIZATION_WORDS};
 use super::exposition::{Labels, Sheet};
 use super::gcp_exporter::{self, Engaged};
 use super::openmetrics::last_second;
 use super::{Person, ReportSource, Reports, Result, day_gauges};
 use crate::config::Compat;
 use crate::metrics::OTHERS;
+use crate::usage::github::{Audience, phase};
 use crate::usage::{OrganizationDay, UserDay};
 
 /// How long what was made is good for: this, or as many times what it took to make.
@@ -149,15 +150,16 @@ impl Reports {
             return Ok(());
         }
         let help = "Users active on the current UTC day so far";
-        sheet.set("copilens_today_active_users", help, &Labels::default(), Active::of(&activity, 0).daily as f64);
+        sheet.set("copilens_today_active_users", help, &Labels::default(), Audience::of(&activity, 0).daily as f64);
         let help = "Last second of the complete UTC day that gauges of days are of, in seconds since 1970";
         let stamp = last_second(yesterday) as f64;
         sheet.set("copilens_report_day_timestamp_seconds", help, &Labels::default(), stamp);
         let day = self.store.organization_days(yesterday, yesterday)?.remove(&yesterday).unwrap_or_default();
-        let active = Active::of(&activity, 1);
-        day_gauges::organization(sheet, &day, &active);
+        let audience = Audience::of(&activity, 1);
+        day_gauges::organization(sheet, &day, audience);
         if compat.contains(&Compat::Coralogix) {
-            coralogix::organization(sheet, &self.organization, &day, &active);
+            let phases = self.phases(yesterday, &activity, 1)?;
+            coralogix::organization(sheet, &self.organization, (yesterday, &day), audience, phases);
         }
         if !compat.is_empty() {
             let mut users = Vec::new();
@@ -169,7 +171,7 @@ impl Reports {
                 self.gcp_exporter(&day, &users, sheet);
             }
             if compat.contains(&Compat::Coralogix) {
-                self.coralogix_users(users, user_limit, sheet);
+                self.coralogix_users(yesterday, users, user_limit, sheet);
             }
         }
         Ok(())
@@ -185,16 +187,16 @@ impl Reports {
     }
 
     /// Those with the most requests each, and the rest as one; teams of as many people.
-    fn coralogix_users(&self, mut users: Vec<(String, UserDay)>, limit: usize, sheet: &mut Sheet) {
+    fn coralogix_users(&self, date: NaiveDate, mut users: Vec<(String, UserDay)>, limit: usize, sheet: &mut Sheet) {
         let requests = |day: &UserDay| day.cells.values().map(|counts| counts.requests).sum::<u64>();
         users.sort_by_cached_key(|(name, day)| (std::cmp::Reverse(requests(day)), name.clone()));
         let rest = users.split_off(limit.min(users.len()));
         for (name, day) in &users {
-            coralogix::user(sheet, &self.organization, &self.roster.person(name), day);
+            coralogix::user(sheet, &self.organization, &self.roster.person(name), (date, day), phase(None, 0));
         }
         if !rest.is_empty() {
             let others = Person { name: OTHERS.to_owned(), login: OTHERS.to_owned(), ..Person::default() };
-            coralogix::user(sheet, &self.organization, &others, &sum(&rest));
+            coralogix::user(sheet, &self.organization, &others, (date, &sum(&rest)), phase(None, 0));
         }
         let names: BTreeSet<&String> = users.iter().map(|(name, _)| name).collect();
         let seen = names.iter().map(|name| self.roster.person(name));

@@ -3,11 +3,18 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::usage::{Cell, Counts};
+use crate::usage::github::{phase, phases};
+use crate::usage::{Activity, Cell, Cells, Counts, Totals};
 
 /// The metrics of Coralogix's integration ("GitHub Copilot" in its documentation) that traffic can know, without the prefix that
-/// all have. Those of billing, pull requests, cloud agent, code review and adoption phases GitHub alone knows.
-const SERVED: [&str; 79] = [
+/// all have. Those of billing, pull requests,
+/// cloud agent and code review GitHub alone knows.
+const SERVED: [&str; 84] = [
+    "org_adoption_phase_avg_code_acceptance_activities",
+    "org_adoption_phase_avg_code_generation_activities",
+    "org_adoption_phase_avg_loc_added",
+    "org_adoption_phase_avg_user_initiated_interactions",
+    "org_adoption_phase_engaged_users",
     "org_cli_avg_tokens_per_request",
     "org_cli_output_tokens_sum",
     "org_cli_prompt_count",
@@ -142,6 +149,8 @@ fn written(sheet: &Sheet) -> String {
     String::from_utf8(text).unwrap()
 }
 
+const DATE: NaiveDate = NaiveDate::from_ymd_opt(2025, 3, 14).unwrap();
+
 fn told(telemetry: bool) -> String {
     let mut sheet = Sheet::default();
     let users_with_telemetry = u64::from(telemetry);
@@ -152,8 +161,11 @@ fn told(telemetry: bool) -> String {
         cli_sessions: 2,
         ..OrganizationDay::default()
     };
-    organization(&mut sheet, "octo", &everybody, &Active { daily: 1, daily_cli: 1, ..Active::default() });
-    user(&mut sheet, "octo", &ada(), &day(telemetry));
+    let activity = [Activity { user: "ada".to_owned(), active: 3, surfaces: [3, 0, 3, 1, 0] }];
+    let totals = Totals { telemetry, ..Totals::default() };
+    let phases = phases([(phase(activity.first(), 0), &totals)], Gaps::Omit);
+    organization(&mut sheet, "octo", (DATE, &everybody), Audience::of(&activity, 0), phases);
+    user(&mut sheet, "octo", &ada(), (DATE, &day(telemetry)), phase(None, 0));
     membership(&mut sheet, "octo", &ada());
     written(&sheet)
 }
@@ -210,24 +222,25 @@ fn gauges_have_the_labels_and_sums_of_the_reports() {
 #[test]
 fn what_telemetry_alone_tells_is_absent_without_it() {
     let (with, without) = (told(true), told(false));
-    assert!(names(&with).iter().any(|name| name.contains("acceptance")));
-    assert!(!without.contains("acceptance"), "{without}");
-    // Edits of files are known; what was accepted of suggestions is not.
-    let added = |feature: &str| format!(r#"org_loc_added_sum_by_feature{{organization="octo",feature="{feature}"}}"#);
-    assert_eq!(value(&without, &added("agent_edit")), Some("20"));
-    assert_eq!(value(&without, &added("code_completion")), None);
-    assert_eq!(value(&with, &added("code_completion")), Some("3"));
+    for name in ["org_code_acceptance_activity_count", "org_loc_added_sum"] {
+        let total = format!(r#"{name}{{organization="octo"}}"#);
+        assert!(value(&with, &total).is_some() && value(&without, &total).is_none(), "{without}");
+        // Of edits of files the requests tell all, and nobody accepts them.
+        let of = |feature: &str| format!(r#"{name}_by_feature{{organization="octo",feature="{feature}"}}"#);
+        assert!(value(&without, &of("agent_edit")).is_some() && value(&without, &of("code_completion")).is_none());
+    }
+    assert!(!without.contains("adoption_phase_avg_code_acceptance"), "{without}");
 }
 
 #[test]
 fn the_command_line_is_absent_where_nobody_used_it_and_its_tokens_where_none_were_told() {
     let mut cells: Cells = [completions()].into();
     let mut sheet = Sheet::default();
-    user(&mut sheet, "octo", &ada(), &UserDay { cells: cells.clone(), ..UserDay::default() });
+    user(&mut sheet, "octo", &ada(), (DATE, &UserDay { cells: cells.clone(), ..UserDay::default() }), phase(None, 0));
     assert!(!written(&sheet).contains("_cli_"));
     let (cell, counts) = command_line();
     cells.insert(cell, Counts { input_tokens: 0, output_tokens: 0, ..counts });
-    user(&mut sheet, "octo", &ada(), &UserDay { cells, ..UserDay::default() });
+    user(&mut sheet, "octo", &ada(), (DATE, &UserDay { cells, ..UserDay::default() }), phase(None, 0));
     let text = written(&sheet);
     assert!(text.contains("_cli_request_count") && !text.contains("_cli_output_tokens_sum"), "{text}");
     assert!(!text.contains("_cli_avg"), "{text}");
@@ -239,21 +252,11 @@ fn however_many_words_clients_send_a_day_has_few_series() {
         .map(|n| (cell(&format!("i{n}"), &format!("f{n}"), &format!("l{n}"), &format!("m{n}")), completions().1))
         .collect();
     let mut sheet = Sheet::default();
-    user(&mut sheet, "octo", &ada(), &UserDay { telemetry: true, cells: cells.clone(), ..UserDay::default() });
+    let day = UserDay { telemetry: true, cells: cells.clone(), ..UserDay::default() };
+    user(&mut sheet, "octo", &ada(), (DATE, &day), phase(None, 0));
     let users = written(&sheet).lines().count();
-    organization(&mut sheet, "octo", &OrganizationDay { cells, ..OrganizationDay::default() }, &Active::default());
+    let day = OrganizationDay { cells, ..OrganizationDay::default() };
+    organization(&mut sheet, "octo", (DATE, &day), Audience::default(), Vec::new());
     let all = written(&sheet).lines().count();
     assert!(users < 500 && all - users < 2000, "{users} and {}", all - users);
-}
-
-#[test]
-fn trailing_days_end_with_the_day() {
-    let user = |active: u64, chat: u64| Activity { user: String::new(), active, surfaces: [0, chat, 0, active & 1, 0] };
-    // Today; yesterday; a week ago; 28 days ago; never.
-    let all = [user(1, 1), user(2, 2), user(1 << 7, 0), user(1 << 28, 1 << 28), user(0, 0)];
-    let active = Active { daily: 1, weekly: 2, monthly: 3, monthly_chat: 2, monthly_agent: 0, daily_cli: 1 };
-    assert_eq!(Active::of(&all, 0), active);
-    let active = Active { daily: 1, weekly: 2, monthly: 3, monthly_chat: 2, monthly_agent: 0, daily_cli: 0 };
-    assert_eq!(Active::of(&all, 1), active);
-    assert_eq!(Active::of(&all, 36).monthly, 0);
 }

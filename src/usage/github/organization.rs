@@ -16,9 +16,12 @@ const MONTH: u32 = 28;
 /// How many users were active on a day and in the days before it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Audience {
-    daily: u64,
-    weekly: u64,
-    monthly: u64,
+    /// On the day.
+    pub daily: u64,
+    /// In the 7 days that end with it.
+    pub weekly: u64,
+    /// In the 28 days that end with it.
+    pub monthly: u64,
     monthly_chat: u64,
     monthly_agent: u64,
     daily_cli: u64,
