@@ -34,6 +34,7 @@ mod metrics;
 mod midnight;
 mod noise;
 mod onboarding;
+mod prometheus;
 mod reading;
 mod recording;
 mod reload;

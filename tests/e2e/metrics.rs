@@ -1,8 +1,6 @@
 //! `/metrics`: who may read it, and whether its numbers are what has happened.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 use bytes::Bytes;
 use copilens::sim::client::{Credentials, direct_plain};
@@ -12,6 +10,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, Request};
 
 use crate::asking::Ask;
+use crate::prometheus::promtool;
 use crate::support::{CHAT_HOST, COMPLETIONS_HOST, Copilens, Site, Upstream};
 
 const OPEN_METRICS: &str = "application/openmetrics-text";
@@ -23,20 +22,38 @@ struct Page {
 }
 
 async fn get(copilens: &Copilens, authorization: Option<&str>, accept: &str) -> Page {
+    get_from(copilens, "/metrics", authorization, accept).await
+}
+
+async fn get_from(copilens: &Copilens, path: &str, authorization: Option<&str>, accept: &str) -> Page {
     let connection = direct_plain(copilens.admin, "localhost").await.unwrap();
-    let request = Request::get("/metrics").header(ACCEPT, accept);
+    let request = Request::get(path).header(ACCEPT, accept);
     let request = authorization.iter().fold(request, |request, value| request.header(AUTHORIZATION, *value));
     let mut reply = connection.send(request.body(Bytes::new()).unwrap()).await.unwrap();
     let (status, headers) = (reply.status().as_u16(), reply.headers().clone());
     Page { status, headers, text: String::from_utf8(reply.bytes().await.unwrap().to_vec()).unwrap() }
 }
 
-fn token(copilens: &Copilens) -> String {
+pub(crate) fn token(copilens: &Copilens) -> String {
     std::fs::read_to_string(copilens.site.path("config/admin-token")).unwrap().trim().to_owned()
 }
 
 pub(crate) async fn scrape(copilens: &Copilens) -> String {
-    let page = get(copilens, Some(&format!("Bearer {}", token(copilens))), OPEN_METRICS).await;
+    scrape_page(copilens, "/metrics").await
+}
+
+/// A page as Prometheus reads it.
+pub(crate) async fn scrape_page(copilens: &Copilens, path: &str) -> String {
+    page(copilens, path, OPEN_METRICS).await
+}
+
+/// A page in the older format.
+pub(crate) async fn text_page(copilens: &Copilens, path: &str) -> String {
+    page(copilens, path, "text/plain").await
+}
+
+async fn page(copilens: &Copilens, path: &str, accept: &str) -> String {
+    let page = get_from(copilens, path, Some(&format!("Bearer {}", token(copilens))), accept).await;
     assert_eq!(page.status, 200, "{}", page.text);
     page.text
 }
@@ -76,8 +93,9 @@ async fn only_who_holds_the_admin_token_may_read_the_metrics() {
     let copilens = Site::new(&upstream).start();
     let token = token(&copilens);
     let (cut, basic, longer) = (&token[1..], format!("Basic {token}"), format!("Bearer {token}x"));
-    for wrong in [None, Some("Bearer "), Some(cut), Some(&basic), Some(&longer), Some(&token)] {
-        let page = get(&copilens, wrong, "*/*").await;
+    let wrong = [None, Some("Bearer "), Some(cut), Some(&basic), Some(&longer), Some(&token)];
+    for (path, wrong) in ["/metrics", "/metrics/usage"].into_iter().flat_map(|path| wrong.map(|wrong| (path, wrong))) {
+        let page = get_from(&copilens, path, wrong, "*/*").await;
         assert_eq!(
             (page.status, page.headers[WWW_AUTHENTICATE].to_str().unwrap()),
             (401, r#"Bearer realm="copilens""#)
@@ -228,30 +246,12 @@ async fn a_recorder_that_is_held_up_shows_in_the_spool_and_its_lag() {
     assert_values(&text, &[(r#"copilens_exchanges_total{kind="completions",class="turn"}"#, waiting)]);
 }
 
-/// Where `tests/run` puts it, or one of the machine's own.
-fn promtool() -> PathBuf {
-    let installed = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("clients/prometheus/usr/bin/promtool");
-    if installed.exists() { installed } else { "promtool".into() }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn promtool_has_nothing_to_say_against_the_metrics() {
     let upstream = Upstream::start().await;
     let copilens = Site::new(&upstream).start();
     ask(&copilens, Ask::completion()).await;
-    let page = get(&copilens, Some(&format!("Bearer {}", token(&copilens))), "text/plain").await;
-    let promtool = Command::new(promtool())
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let Ok(mut promtool) = promtool else {
-        println!("skipped: promtool: not installed (part of Debian's prometheus)");
-        return;
-    };
-    promtool.stdin.take().unwrap().write_all(page.text.as_bytes()).unwrap();
-    let output = promtool.wait_with_output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success() && said.is_empty(), "{}\n{}", String::from_utf8_lossy(&said), page.text);
+    let text = text_page(&copilens, "/metrics").await;
+    let Some((is_good, said)) = promtool(Path::new("."), &["check", "metrics"], &text) else { return };
+    assert!(is_good && said.is_empty(), "{said}\n{text}");
 }
