@@ -22,7 +22,7 @@ use self::row::Row;
 use self::table::{Recent, Table};
 use self::timings::Timings;
 use crate::copilot::vocabulary::{Class, Kind};
-use crate::copilot::{Feature, Ide};
+use crate::copilot::{Feature, Ide, split_version};
 use crate::usage::{Acceptance, Cell, UNKNOWN, UsageEvent};
 
 /// The value of a label that stands for those beyond its limit.
@@ -86,7 +86,8 @@ impl UsageMetrics {
         let mut live = self.live();
         let ide = gained.editor.and_then(Ide::of).unwrap_or(Ide::Others).as_str().to_owned();
         let word = |word: Option<&str>| word.unwrap_or(UNKNOWN).to_owned();
-        let (language, model) = (word(gained.language), word(gained.model));
+        let model = gained.model.map(|model| split_version(model).0);
+        let (language, model) = (word(gained.language), word(model));
         let rows = [Row::of_suggestions(gained.more), Row::of_chat(gained.more)];
         // Which mode of chat it was is not told, and no family of what chat brings in shows it.
         for (row, feature) in rows.iter().zip([Feature::CodeCompletion, Feature::ChatPanelUnknownMode]) {

@@ -8,8 +8,11 @@ use crate::usage::{Counts, OrganizationDay};
 /// Words of one kind that are told apart.
 const WORDS: usize = 32;
 
+/// The end of a gauge's name, what it is, and its value.
+type Count = (&'static str, &'static str, fn(&Counts) -> u64);
+
 /// What of a day is told by feature and model.
-const COUNTS: [(&str, &str, fn(&Counts) -> u64); 7] = [
+const COUNTS: [Count; 7] = [
     ("requests", "Calls of a model that count, of a UTC day", |counts| counts.requests),
     ("turns", "Completions and chat turns of a UTC day", |counts| counts.turns),
     ("interactions", "Prompts that people sent on a UTC day", |counts| counts.interactions),

@@ -71,7 +71,7 @@ impl Reports {
         let at_once = usize::try_from((USER_DAYS_AT_ONCE / days).max(1)).unwrap_or(1);
         let mut families = BTreeMap::<String, (Vec<u8>, File)>::new();
         for names in names.chunks(at_once) {
-            for family in self.users_sheet(from, to, names.iter().cloned().collect())?.take() {
+            for family in self.users_sheet(from, to, &names.iter().cloned().collect())?.take() {
                 let (name, head, body) = family?;
                 if !families.contains_key(&name) {
                     families.insert(name.clone(), (head, tempfile::tempfile()?));
@@ -89,9 +89,9 @@ impl Reports {
         Ok(())
     }
 
-    fn users_sheet(&self, from: NaiveDate, to: NaiveDate, names: BTreeSet<String>) -> Result<Sheet> {
+    fn users_sheet(&self, from: NaiveDate, to: NaiveDate, names: &BTreeSet<String>) -> Result<Sheet> {
         let mut sheet = Sheet::default();
-        self.store.user_days(from, to, Some(&names), &mut |date, name, day| {
+        self.store.user_days(from, to, Some(names), &mut |date, name, day| {
             let person = self.roster.person(name);
             sheet.at(last_second(date));
             coralogix::user(&mut sheet, &self.organization, &person, (date, &day), phase(None, 0));
@@ -110,3 +110,6 @@ fn days_between(from: NaiveDate, to: NaiveDate) -> u32 {
 pub(super) fn last_second(day: NaiveDate) -> i64 {
     day.and_hms_opt(23, 59, 59).map_or(0, |last| last.and_utc().timestamp())
 }
+
+#[cfg(test)]
+mod tests;

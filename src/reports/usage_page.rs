@@ -249,3 +249,6 @@ impl Collector for UsagePage {
         encoder.encode_counter::<NoLabelSet, _, u64>(&self.failures.get(), None)
     }
 }
+
+#[cfg(test)]
+mod tests;

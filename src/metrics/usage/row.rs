@@ -1,5 +1,6 @@
 //! What is counted in one place of the table.
 
+use crate::copilot::Feature;
 use crate::copilot::vocabulary::{Class, Edits, Kind};
 use crate::usage::{Acceptance, UsageEvent};
 
@@ -49,15 +50,17 @@ impl Row {
     /// An exchange, but for its file edits.
     pub(super) fn of(event: &UsageEvent, is_interaction: bool) -> Self {
         let is_turn = event.class == Class::Turn;
-        let (generations, lines) = match event.kind {
-            Kind::Completions => (Column::SuggestionsReturned, Column::SuggestionLinesReturned),
-            Kind::Chat => (Column::CodeBlocks, Column::CodeBlockLines),
+        let (generations, lines, is_suggested) = match event.kind {
+            Kind::Completions => (Column::SuggestionsReturned, Column::SuggestionLinesReturned, is_turn),
+            // The code blocks of an instant apply are the file itself, which another exchange proposed.
+            Kind::Chat => (Column::CodeBlocks, Column::CodeBlockLines, event.feature != Feature::AgentEdit.as_str()),
         };
+        let suggested = |count| if is_suggested { count } else { 0 };
         Self::with(&[
             (if is_turn { Column::Turns } else { Column::Steps }, 1),
             (Column::Interactions, is_interaction.into()),
-            (generations, event.generations),
-            (lines, event.lines_suggested),
+            (generations, suggested(event.generations)),
+            (lines, suggested(event.lines_suggested)),
             (Column::InputTokens, event.tokens.input.unwrap_or(0)),
             (Column::OutputTokens, event.tokens.output.unwrap_or(0)),
             (Column::CachedTokens, event.tokens.cached.unwrap_or(0)),
