@@ -120,7 +120,8 @@ async fn whatever_clients_send_the_series_are_few() {
         let connection = copilens.tunnel(user, Ask::completion().host, Alpn::Http2).await;
         for n in 0..80 {
             let ask = Ask::completion().with("editor-version", &format!("Editor-{n}/1.0"));
-            ask.field("extra", json!({"language": format!("tongue-{user}-{n}\u{0}\"\n")})).finish(&connection).await;
+            let odd = if n % 8 == 0 { "\u{0}\n" } else { "\"\\" };
+            ask.field("extra", json!({"language": format!("tongue-{user}-{n}{odd}")})).finish(&connection).await;
         }
     }
     let sum = |text: &str| {
@@ -138,6 +139,7 @@ async fn whatever_clients_send_the_series_are_few() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     };
     assert!(text.lines().filter(|line| line.starts_with("copilens_usage_turns_total{")).count() <= 66, "{text}");
+    assert!(text.contains(r#"language="tongue-alice-1\"\\""#), "{text}");
     assert!(!text.contains("Editor-") && !text.contains('\u{0}'), "{text}");
     assert!(text.contains("copilens_usage_user_turns_total{user=\"others\"} 80\n"), "{text}");
     assert!(!text.contains("copilens_usage_limited_total{limit=\"languages\"} 0\n"), "{text}");
