@@ -2,13 +2,15 @@
 //!
 //! Everything that can be wrong with files and settings is found before a port is bound.
 
+mod draining;
 mod log_folder;
+mod sweeping;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use chrono::Utc;
@@ -16,6 +18,7 @@ use prometheus_client::registry::Registry;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use draining::{DrainError, drain};
 pub use log_folder::LogFolder;
 
 use crate::admin::{self, Access, AdminState, AdminToken, Desk, Onboarding};
@@ -24,14 +27,14 @@ use crate::config::{self, Content, Live, Loaded, Settings, StoreUrl, Tokens};
 use crate::identity::secret_file::{Problem, SecretError};
 use crate::metrics::{self, Metrics};
 use crate::proxy::{self, OwnListeners, Proxy, RootsError};
-use crate::recorder::{self, FileError, Intake, RecordFiles, Recorder, RunningRecorder};
+use crate::recorder::{FileError, Intake, RecordFiles, Recorder, RunningRecorder};
 use crate::reports::{ReportSource, UsagePage};
 use crate::spool::{self, Spool, SpoolError, SpoolMetrics};
 use crate::store::{self, SqliteStore, StoreError, UsageStore};
 
 /// How often it is made sure that the log folder is still this instance's.
 const HOLD_EVERY: Duration = Duration::from_secs(1);
-/// How often `records.retention_days` and the CA's end are looked after.
+/// How often `[records]` and the CA's end are looked after.
 const SWEEP_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// Why copilens did not start.
@@ -109,7 +112,11 @@ pub fn store_path(settings: &Settings) -> PathBuf {
     settings.log_dir.join(store::FILE_NAME)
 }
 
-fn open_store(settings: &Settings) -> Result<Arc<dyn UsageStore>, StoreError> {
+/// Opens the store for writing; makes it where there is none.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn open_store(settings: &Settings) -> Result<Arc<dyn UsageStore>, StoreError> {
     match settings.store.url {
         StoreUrl::Sqlite => Ok(Arc::new(SqliteStore::open_or_renew(&store_path(settings))?)),
     }
@@ -189,7 +196,7 @@ impl App {
         let unusable = |source| StartError::Bind { key: "listen", address: proxy_address, source };
         let proxy_task = tokio::spawn(proxy.serve(proxy_listener).map_err(unusable)?);
         let stop_admin = serve_admin(admin_listener, admin_address, pages)?;
-        let reload = tokio::spawn(reload(live, sources, onboarding, files, Arc::clone(&folder)));
+        let reload = tokio::spawn(reload(live, sources, onboarding, files, Arc::clone(&folder), Arc::clone(&metrics)));
         Ok(Self {
             settings,
             proxy,
@@ -335,6 +342,7 @@ async fn reload(
     page: Arc<ArcSwap<Onboarding>>,
     files: RecordFiles,
     folder: Arc<LogFolder>,
+    metrics: Arc<Metrics>,
 ) {
     let mut changes = live.subscribe();
     let follow = async {
@@ -347,7 +355,13 @@ async fn reload(
         }
     };
     let ca = page.load().ca.clone();
-    tokio::join!(live.watch(sources), follow, keep_retention(&live, &files), keep_hold(folder), warn_of_expiry(&ca));
+    tokio::join!(
+        live.watch(sources),
+        follow,
+        sweeping::sweep_often(&live, &files, &metrics),
+        keep_hold(folder),
+        warn_of_expiry(&ca)
+    );
 }
 
 /// Sees to it that the log folder stays this instance's, also where it was removed.
@@ -358,21 +372,6 @@ async fn keep_hold(folder: Arc<LogFolder>) {
         let folder = Arc::clone(&folder);
         if let Err(error) = tokio::task::spawn_blocking(move || folder.hold()).await {
             tracing::error!(%error, "the log folder's lock could not be looked after");
-        }
-    }
-}
-
-/// Removes old record files, now and every few hours.
-async fn keep_retention(live: &Live, files: &RecordFiles) {
-    let mut ticks = tokio::time::interval(SWEEP_EVERY);
-    loop {
-        ticks.tick().await;
-        let (files, days) = (files.clone(), live.current().settings.records.retention_days);
-        let sweeping = tokio::task::spawn_blocking(move || recorder::sweep(&files, days, SystemTime::now()));
-        match sweeping.await {
-            Ok(swept) if swept == recorder::Swept::default() => {}
-            Ok(swept) => tracing::info!(swept.removed, swept.failed, days, "old record files were removed"),
-            Err(error) => tracing::error!(%error, "`records.retention_days` could not be kept"),
         }
     }
 }

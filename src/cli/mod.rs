@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod env;
 mod export;
+mod forget;
 mod import;
 mod logging;
 mod rebuild;
@@ -74,6 +75,8 @@ enum Command {
     Rebuild(rebuild::Arguments),
     /// Take over what the mitmproxy add-on recorded and counted
     Import(import::Arguments),
+    /// Remove all that is kept of a person's exchanges; anonymous totals stay. Needs the log folder to itself: stop `run` first
+    Forget(forget::Arguments),
     /// See it work: a fake Copilot and simulated developers through the real proxy
     #[cfg(feature = "sim")]
     Demo(demo::Arguments),
@@ -187,6 +190,7 @@ fn run(command: Command, sources: Sources) -> Result<(), Failure> {
         Command::Export(arguments) => export::run(&arguments, &sources, Utc::now().date_naive()),
         Command::Rebuild(arguments) => rebuild::run(&arguments, &sources, out),
         Command::Import(arguments) => import::run(&arguments, &sources, out),
+        Command::Forget(arguments) => forget::run(&arguments, &sources, out),
         #[cfg(feature = "sim")]
         Command::Demo(arguments) => demo::run(&arguments, out),
     }

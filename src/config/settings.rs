@@ -167,7 +167,9 @@ impl Capture {
 pub struct Records {
     /// Days that a record file is kept after its arrival here; 0: for ever.
     pub retention_days: u32,
-    /// Days after which record files are compressed; 0: never.
+    /// Bytes of record files, compacted ones included, beyond which the oldest days of arrival go; 0: without limit.
+    pub retention_size: u64,
+    /// Days after its arrival here from which on a record file is compacted into its day's archive; 0: never.
     pub compact_after_days: u32,
 }
 
@@ -249,7 +251,7 @@ impl Default for Settings {
             intercept: Intercept::default(),
             upstream: Upstream::default(),
             capture: Capture::default(),
-            records: Records { retention_days: 90, compact_after_days: 0 },
+            records: Records { retention_days: 90, retention_size: 0, compact_after_days: 0 },
             store: Store { url: StoreUrl::Sqlite },
             reports: Reports { unknown: Unknown::Zero },
             metrics: Metrics { user_labels: false, user_limit: 1000, compat: Vec::new() },

@@ -54,6 +54,7 @@ fn read(root: &mut Section<'_, '_>) -> Settings {
         capture: root.section("capture", |capture| read_capture(capture, &default.capture)),
         records: root.section("records", |records| Records {
             retention_days: records.value("retention_days", default.records.retention_days),
+            retention_size: records.parse("retention_size", default.records.retention_size, size),
             compact_after_days: records.value("compact_after_days", default.records.compact_after_days),
         }),
         store: root.section("store", |store| Store { url: store.parse("url", default.store.url, store_url) }),
@@ -157,6 +158,10 @@ fn milliseconds(count: u64) -> Result<Duration, &'static str> {
     }
 }
 
+fn size(size: ByteSize) -> Result<u64, &'static str> {
+    Ok(size.as_u64())
+}
+
 fn positive_size(size: ByteSize) -> Result<u64, &'static str> {
     if size.as_u64() == 0 { Err("it must be more than 0") } else { Ok(size.as_u64()) }
 }
@@ -216,7 +221,7 @@ mod tests {
             .collect();
         assert_eq!(parse(&uncommented), Ok(Settings::default()));
         let keys = uncommented.lines().filter(|line| !line.starts_with('#') && line.contains(" = ")).count();
-        assert_eq!(keys, 6 + 6 + 1 + 1 + 4 + 7 + 8 + 2 + 1 + 1 + 3, "a key is missing from config/copilens.toml");
+        assert_eq!(keys, 6 + 6 + 1 + 1 + 4 + 7 + 8 + 3 + 1 + 1 + 3, "a key is missing from config/copilens.toml");
     }
 
     #[test]

@@ -66,6 +66,10 @@ pub struct Metrics {
     pub unknown_requests: Bounded,
     /// What in captured traffic could not be read as expected, by place; `logs/unrecognised/` has a sample of each.
     pub unrecognised: Bounded,
+    /// Record files and archives removed by the retention.
+    pub records_removed: Counter,
+    /// Record files that were compacted.
+    pub records_compacted: Counter,
     /// Panics in whatever thread or task.
     pub panics: Counter,
     /// What people use, told apart from all this and read by another page.
@@ -100,6 +104,8 @@ impl Metrics {
                 "What in captured traffic is not as this version knows it, by place (a sample of each is in logs/unrecognised)",
                 "place",
             ),
+            records_removed: Counter::default(),
+            records_compacted: Counter::default(),
             panics: Counter::default(),
             usage: Arc::default(),
         };
@@ -116,6 +122,11 @@ impl Metrics {
         to.register("late_exchanges", late, self.late.clone());
         let unread = "WebSockets whose messages could not be read any further, and so are not recorded";
         to.register("unread_websockets", unread, self.unread_websockets.clone());
+        let removed =
+            "Record files removed because of their age or size (records.retention_days, records.retention_size)";
+        to.register("records_removed", removed, self.records_removed.clone());
+        let compacted = "Record files put into archives (records.compact_after_days)";
+        to.register("records_compacted", compacted, self.records_compacted.clone());
         to.register("panics", "Panics, each of which ended one exchange or one task", self.panics.clone());
     }
 

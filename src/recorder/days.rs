@@ -4,6 +4,7 @@
 //! with many users is written less often instead of slowing the recording down.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -138,6 +139,11 @@ impl DayFiles {
         }
         Ok(())
     }
+}
+
+/// The day of a day file; `None` for any other file.
+pub(super) fn day_of_file(path: &Path) -> Option<NaiveDate> {
+    path.file_name()?.to_str()?.strip_prefix("copilot-usage_")?.strip_suffix(".json")?.parse().ok()
 }
 
 /// Writes one day's file.

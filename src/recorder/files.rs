@@ -3,15 +3,19 @@
 //! `usage/<user>/<kind>/<UTC time>_<machine id>_<client address>_<editor-version>.json`, the legacy add-on's names. Only
 //! the user's name, which is safe by its type, is taken as it is; what a client sent is reduced to `[A-Za-z0-9._-]`.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use chrono::NaiveDate;
 use serde::Deserialize;
 use tempfile::NamedTempFile;
 
+use super::archive;
 use super::record::Record;
 use crate::exchange::ExchangeId;
 use crate::identity::{NameError, UserName, secret_file};
@@ -33,6 +37,14 @@ pub enum FileError {
         /// What the system said.
         source: io::Error,
     },
+    /// What is there cannot be read.
+    #[error("cannot read {}: {source}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The record's user is no user name.
     #[error("record of a user that is none: {0}")]
     User(#[from] NameError),
@@ -41,6 +53,10 @@ pub enum FileError {
 impl FileError {
     pub(super) fn write(path: &Path, source: io::Error) -> Self {
         Self::Write { path: path.to_owned(), source }
+    }
+
+    pub(super) fn read(path: &Path, source: io::Error) -> Self {
+        Self::Read { path: path.to_owned(), source }
     }
 }
 
@@ -52,6 +68,17 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> FileError + '_ {
 #[derive(Debug, Clone)]
 pub struct RecordFiles {
     log_dir: PathBuf,
+    /// The archive that was looked into last: records that come late come many of a day.
+    archived: Arc<Mutex<Option<Archived>>>,
+}
+
+/// What an archive has.
+#[derive(Debug)]
+struct Archived {
+    path: PathBuf,
+    /// Length and time, which are others where the archive is another.
+    state: (u64, Option<SystemTime>),
+    ids: HashSet<ExchangeId>,
 }
 
 impl RecordFiles {
@@ -60,7 +87,7 @@ impl RecordFiles {
     /// # Errors
     /// Where the folders cannot be made.
     pub fn open(log_dir: &Path) -> Result<Self, FileError> {
-        let files = Self { log_dir: log_dir.to_owned() };
+        let files = Self { log_dir: log_dir.to_owned(), archived: Arc::default() };
         let unfinished = files.unfinished();
         match fs::remove_dir_all(&unfinished) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&unfinished)(error)),
@@ -113,15 +140,37 @@ impl RecordFiles {
     /// # Errors
     /// [`FileError`]; nothing is visible then.
     pub fn write_over(&self, record: &Record, client: IpAddr) -> Result<PathBuf, FileError> {
-        let path = self.write(record, client)?;
+        let path = self.write_plain(record, client)?;
         self.replace(&path, record.to_json().as_bytes()).map(|()| path)
     }
 
-    /// Writes the record, unless it is there already; gives its path.
+    /// Writes the record, unless it is there already, be it in an archive; gives the path of the file that has it.
     ///
     /// # Errors
     /// [`FileError`]; nothing is visible then.
     pub fn write(&self, record: &Record, client: IpAddr) -> Result<PathBuf, FileError> {
+        match self.archive_with(record)? {
+            Some(archive) => Ok(archive),
+            None => self.write_plain(record, client),
+        }
+    }
+
+    /// The archive that has the record. Only late records look into one: most days have none yet.
+    fn archive_with(&self, record: &Record) -> Result<Option<PathBuf>, FileError> {
+        let user: UserName = record.user.parse()?;
+        let Some(day) = record.timestamp.get(..10).and_then(|day| day.parse().ok()) else { return Ok(None) };
+        let archive = archive::path(&self.usage_dir().join(user.as_str()).join(record.kind.as_str()), day);
+        let Ok(metadata) = fs::symlink_metadata(&archive) else { return Ok(None) };
+        let state = (metadata.len(), metadata.modified().ok());
+        let mut known = self.archived.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.as_ref().is_some_and(|known| known.path == archive && known.state == state) {
+            let ids = archive::ids(&archive);
+            *known = Some(Archived { path: archive.clone(), state, ids });
+        }
+        Ok(known.as_ref().is_some_and(|known| known.ids.contains(&record.id)).then_some(archive))
+    }
+
+    fn write_plain(&self, record: &Record, client: IpAddr) -> Result<PathBuf, FileError> {
         let user: UserName = record.user.parse()?;
         let of_user = self.usage_dir().join(user.as_str());
         let folder = of_user.join(record.kind.as_str());
@@ -165,6 +214,18 @@ impl RecordFiles {
         self.replace(&path, text.as_bytes()).map(|()| path)
     }
 
+    /// Takes a folder out of its place in one step; gives where it is now, from where the next start removes it. `None` where
+    /// there is none.
+    pub(super) fn take_away(&self, folder: &Path) -> Result<Option<PathBuf>, FileError> {
+        refuse_links([&folder.to_owned()])?;
+        create_folder(&self.unfinished())?;
+        let away = self.unfinished().join(ExchangeId::now().to_string());
+        match fs::rename(folder, &away) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            moved => moved.map(|()| Some(away)).map_err(failed(folder)),
+        }
+    }
+
     /// Keeps the first sample of a place.
     pub(super) fn write_sample(&self, place: &str, sample: &str) -> Result<(), FileError> {
         let path = self.unrecognised_dir().join(format!("{}.txt", part(place, MAX_PART)));
@@ -182,6 +243,13 @@ impl RecordFiles {
 
     /// A finished file without a name in the log folder yet; only its owner can read it.
     fn prepare(&self, content: &[u8]) -> Result<NamedTempFile, FileError> {
+        let mut file = self.temporary()?;
+        file.write_all(content).map_err(failed(&self.unfinished()))?;
+        Ok(file)
+    }
+
+    /// An empty file without a name in the log folder yet; only its owner can read it.
+    pub(super) fn temporary(&self) -> Result<NamedTempFile, FileError> {
         let folder = self.unfinished();
         refuse_links([&folder])?;
         let made = NamedTempFile::new_in(&folder).or_else(|error| match error.kind() {
@@ -190,9 +258,7 @@ impl RecordFiles {
             }
             _ => Err(error),
         });
-        let mut file = made.map_err(failed(&folder))?;
-        file.write_all(content).map_err(failed(&folder))?;
-        Ok(file)
+        made.map_err(failed(&folder))
     }
 }
 
@@ -253,8 +319,8 @@ fn found(path: &Path, id: ExchangeId) -> Found {
 }
 
 #[cfg(test)]
-mod tests {
-    use chrono::DateTime;
+pub(super) mod tests {
+    use chrono::{DateTime, Utc};
 
     use super::*;
     use crate::copilot::{History, classify, understand};
@@ -264,7 +330,11 @@ mod tests {
 
     /// A record of one and the same microsecond, user and client.
     fn record() -> Record {
-        let at = DateTime::from_timestamp_micros(1_735_524_794_189_603).unwrap();
+        record_of(DateTime::from_timestamp_micros(1_735_524_794_189_603).unwrap(), b"", b"")
+    }
+
+    /// A chat of `octocat` that ended then.
+    pub(in crate::recorder) fn record_of(at: DateTime<Utc>, asked: &[u8], answered: &[u8]) -> Record {
         let head = Head {
             account: None,
             id: ExchangeId::now(),
@@ -274,13 +344,14 @@ mod tests {
             url: "https://api.example.com/chat/completions".to_owned(),
             request_headers: vec![("editor-version".to_owned(), "vscode/1.96.2".to_owned())],
             request_size: BodySize::default(),
-            response: None,
+            response: Some(crate::exchange::ResponseHead { status: 200, headers: Vec::new() }),
             response_size: BodySize::default(),
             ending: Ending::Completed,
             timings: Timings { started_at: at, ended_at: at, first_byte_us: None, duration_us: 1 },
         };
-        let exchange = Exchange { head, request_body: bytes::Bytes::new(), response_body: bytes::Bytes::new() };
-        let understanding = understand(&exchange, 0);
+        let (request_body, response_body) = (asked.to_vec().into(), answered.to_vec().into());
+        let exchange = Exchange { head, request_body, response_body };
+        let understanding = understand(&exchange, 1 << 20);
         let verdict = classify(&understanding.facts, History::default());
         Record::new(&exchange.head, understanding, &verdict)
     }

@@ -13,15 +13,20 @@
 //! samples     what was not recognised -> logs/unrecognised
 //! days        store -> logs/metrics/copilot-usage_<day>.json
 //! rollups     store -> its roll-ups, for reports
+//! sweep     old record files -> archives -> nothing  (now and then)
+//! forgetting  a person out of records, day files and store            (by hand)
 //! rebuild   record files -> store -> day files     (by hand, and where the store is new)
 //! legacy    a legacy add-on's folder -> record files and store     (by hand)
 //! ```
 
+mod archive;
 mod booking;
+mod compaction;
 mod days;
 mod editors;
 mod fault;
 mod files;
+mod forgetting;
 mod intake;
 mod legacy;
 mod pending;
@@ -36,11 +41,12 @@ mod worker;
 
 pub use days::DayFiles;
 pub use files::{FileError, RecordFiles};
+pub use forgetting::{ForgetError, Forgotten, forget};
 pub use intake::Intake;
 pub use legacy::{Import, ImportError, Imported, LeftOut};
 pub use rebuild::{RebuildError, Rebuilt, rebuild};
 pub use record::Record;
 pub use retention::{Swept, sweep};
-pub use worker::{Recorder, RunningRecorder};
+pub use worker::{Recorder, RunningRecorder, stand_back};
 
 pub use crate::spool::Ack;

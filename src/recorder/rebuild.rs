@@ -1,15 +1,21 @@
 //! `rebuild`: the exchange events of a day, and its day file, anew from the record files.
 
-use std::collections::BTreeMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, FileType};
 use std::io;
+use std::iter;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 
+use super::archive::{self, Lines};
 use super::days::write_day;
 use super::files::{FileError, RecordFiles, day_of};
+use super::forgetting::is_pseudonym;
 use super::record::Record;
+use crate::exchange::ExchangeId;
 use crate::store::{StoreError, UsageStore};
 use crate::usage::UsageEvent;
 
@@ -53,50 +59,108 @@ pub fn rebuild(
     from: Option<NaiveDate>,
     to: Option<NaiveDate>,
 ) -> Result<Rebuilt, RebuildError> {
-    let mut rebuilt = Rebuilt::default();
+    let mut days = Vec::new();
+    let (records, unreadable) = (Cell::new(0), Unreadable::default());
     let in_range = |day: &NaiveDate| from.is_none_or(|from| *day >= from) && to.is_none_or(|to| *day <= to);
-    for (day, paths) in records_by_day(files)?.into_iter().filter(|(day, _)| in_range(day)) {
-        let events: Vec<UsageEvent> = paths.iter().filter_map(|path| read_event(path, &mut rebuilt)).collect();
-        if events.is_empty() {
+    for (day, folders) in records_by_day(files)?.into_iter().filter(|(day, _)| in_range(day)) {
+        let of_folder =
+            |(folder, plain): (PathBuf, Vec<PathBuf>)| folder_events(archive::path(&folder, day), &plain, &unreadable);
+        let mut events = folders.into_iter().flat_map(of_folder).inspect(|_| records.set(records.get() + 1)).peekable();
+        if events.peek().is_none() {
             // A legacy add-on's files, or all of them gone meanwhile: its day file knows more than nothing.
             continue;
         }
-        rebuilt.records += events.len();
-        store.replace_days(&[day], &mut events.into_iter())?;
+        // An event of a record goes after, and so before, one of the same id.
+        let forgotten = forgotten_events(store, day)?;
+        store.replace_days(&[day], &mut forgotten.into_iter().chain(events))?;
         write_day(files, day, &store.day(day)?)?;
-        rebuilt.days.push(day);
+        days.push(day);
     }
-    Ok(rebuilt)
+    Ok(Rebuilt { days, records: records.get(), unreadable: unreadable.0.into_inner() })
 }
 
-fn read_event(path: &Path, rebuilt: &mut Rebuilt) -> Option<UsageEvent> {
-    match parse(path) {
-        Ok(event) => event,
-        Err(reason) => {
-            rebuilt.unreadable.push((path.to_owned(), reason));
-            None
+/// The day's events of those who were forgotten: nothing but the store has them.
+fn forgotten_events(store: &dyn UsageStore, day: NaiveDate) -> Result<Vec<UsageEvent>, StoreError> {
+    let mut events = Vec::new();
+    store.events(day, day, None, &mut |event| {
+        if is_pseudonym(&event.user) {
+            events.push(event);
         }
+        ControlFlow::Continue(())
+    })?;
+    Ok(events)
+}
+
+/// Files that are no records of ours, with the reason.
+#[derive(Default)]
+struct Unreadable(RefCell<Vec<(PathBuf, String)>>);
+
+impl Unreadable {
+    /// What was read, if anything; keeps the reason why not.
+    fn sift<T>(&self, path: &Path, read: Result<Option<T>, String>) -> Option<T> {
+        read.unwrap_or_else(|reason| {
+            self.0.borrow_mut().push((path.to_owned(), reason));
+            None
+        })
     }
 }
 
-/// `None` where the retention has removed the file meanwhile.
-fn parse(path: &Path) -> Result<Option<UsageEvent>, String> {
+/// The events of one user, kind and day: first of the record files, then of the archive, less what the files have.
+fn folder_events<'a>(
+    archive: PathBuf,
+    plain: &[PathBuf],
+    unreadable: &'a Unreadable,
+) -> impl Iterator<Item = UsageEvent> + use<'a> {
+    let of_files: Vec<UsageEvent> = plain.iter().filter_map(|path| unreadable.sift(path, read_event(path))).collect();
+    let known: HashSet<ExchangeId> = of_files.iter().map(|event| event.id).collect();
+    // Opened after the files were read: one that was compacted meanwhile is in it.
+    let opened = Lines::open(&archive).map_err(|error| error.to_string());
+    let mut lines = unreadable.sift(&archive, opened);
+    let of_archive = iter::from_fn(move || {
+        loop {
+            let line = match lines.as_mut()?.next()? {
+                Ok(line) => line,
+                Err(error) => {
+                    lines = None;
+                    return unreadable.sift(&archive, Err(error.to_string()));
+                }
+            };
+            let read =
+                archive::record_of(&line).map_err(|error| error.to_string()).and_then(|record| event_of(&record));
+            match unreadable.sift(&archive, read.map(Some)) {
+                Some(event) if !known.contains(&event.id) => return Some(event),
+                _ => {}
+            }
+        }
+    });
+    of_files.into_iter().chain(of_archive)
+}
+
+/// `None` where the file is gone: the retention has removed it meanwhile, or it is in the archive.
+fn read_event(path: &Path) -> Result<Option<UsageEvent>, String> {
     let text = match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         read => read.map_err(|error| error.to_string())?,
     };
     let record: Record = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
-    record.event().map(Some).map_err(|error| error.to_string())
+    event_of(&record).map(Some)
 }
 
-/// All record files by the day in their name, in the order of their names. Links are not followed.
-fn records_by_day(files: &RecordFiles) -> Result<BTreeMap<NaiveDate, Vec<PathBuf>>, RebuildError> {
-    let mut days: BTreeMap<NaiveDate, Vec<PathBuf>> = BTreeMap::new();
+fn event_of(record: &Record) -> Result<UsageEvent, String> {
+    record.event().map_err(|error| error.to_string())
+}
+
+/// Record files by the day in their name and by folder, in the order of their names; a folder that has but an archive of the
+/// day is there without files. Links are not followed.
+fn records_by_day(files: &RecordFiles) -> Result<BTreeMap<NaiveDate, BTreeMap<PathBuf, Vec<PathBuf>>>, RebuildError> {
+    let mut days: BTreeMap<NaiveDate, BTreeMap<PathBuf, Vec<PathBuf>>> = BTreeMap::new();
     for user in entries(&files.usage_dir(), FileType::is_dir)? {
         for kind in entries(&user, FileType::is_dir)? {
             for path in entries(&kind, FileType::is_file)? {
                 if let Some(day) = day_of(&path) {
-                    days.entry(day).or_default().push(path);
+                    days.entry(day).or_default().entry(kind.clone()).or_default().push(path);
+                } else if let Some(day) = archive::day_of(&path) {
+                    days.entry(day).or_default().entry(kind.clone()).or_default();
                 }
             }
         }

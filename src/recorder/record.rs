@@ -308,11 +308,7 @@ impl Record {
     /// The file's text: indented by four like the legacy add-on's, and text in its own script rather than escaped.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let mut text = Vec::new();
-        let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
-        let written = self.serialize(&mut serde_json::Serializer::with_formatter(&mut text, formatter));
-        debug_assert!(written.is_ok(), "a record has string keys and finite numbers");
-        String::from_utf8(text).unwrap_or_default()
+        indented(self)
     }
 
     /// The time part of the file's name: `2024-12-30T02-13-14.189603`.
@@ -320,6 +316,15 @@ impl Record {
     pub fn file_stamp(&self) -> String {
         self.timestamp.replace(':', "-")
     }
+}
+
+/// What has string keys and finite numbers, in the layout of record files.
+pub(super) fn indented(value: &impl Serialize) -> String {
+    let mut text = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    let written = value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, formatter));
+    debug_assert!(written.is_ok(), "string keys and finite numbers");
+    String::from_utf8(text).unwrap_or_default()
 }
 
 /// With two decimals: finer is noise, and the number stays readable.

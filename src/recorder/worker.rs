@@ -249,10 +249,10 @@ impl Recorder {
     }
 }
 
-/// Lets the threads that serve clients go first. Linux has a priority for each thread.
-fn stand_back() {
+/// Lets the threads that serve clients go before the one that calls this. Linux has a priority for each thread.
+pub fn stand_back() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::warn!(%error, "the recorder runs at the priority of the traffic");
+        tracing::warn!(%error, "a thread of the recorder runs at the priority of the traffic");
     }
 }

@@ -22,6 +22,7 @@ mod crash;
 mod destinations;
 mod endpoints;
 mod export;
+mod forget;
 mod github;
 mod held_up;
 mod import;

@@ -11,7 +11,7 @@ use crate::asking::{Ask, fresh_id};
 use crate::support::{CHAT_HOST, COMPLETIONS_HOST, Copilens, Site, Upstream, files_below, files_in, wait_until};
 
 /// Files below that hold the text.
-fn files_with(folder: &Path, text: &str) -> Vec<String> {
+pub(crate) fn files_with(folder: &Path, text: &str) -> Vec<String> {
     let holds = |path: &PathBuf| memchr::memmem::find(&fs::read(path).unwrap(), text.as_bytes()).is_some();
     files_below(folder).into_iter().filter(holds).map(|path| path.display().to_string()).collect()
 }
@@ -43,7 +43,7 @@ async fn talk(copilens: &Copilens, adjust: impl Fn(Ask) -> Ask) -> Vec<String> {
     talk_as(copilens, "alice", adjust).await
 }
 
-async fn talk_as(copilens: &Copilens, user: &str, adjust: impl Fn(Ask) -> Ask) -> Vec<String> {
+pub(crate) async fn talk_as(copilens: &Copilens, user: &str, adjust: impl Fn(Ask) -> Ask) -> Vec<String> {
     let mut secret = Vec::new();
     for ask in [Ask::completion(), Ask::chat()] {
         let canary = format!("canary-{}", fresh_id());
@@ -101,7 +101,7 @@ async fn no_prompt_and_no_answer_touches_the_disk() {
 
 /// Sends what waits to be seen, telemetry, what nobody recognises, a question about the account and a prompt on a WebSocket;
 /// gives the texts that must not be found anywhere.
-async fn tell(copilens: &Copilens) -> Vec<String> {
+pub(crate) async fn tell(copilens: &Copilens) -> Vec<String> {
     let canary = |what: &str| format!("canary-{what}-{}", fresh_id());
     let [prompt, code, odd, asked] = ["ahead", "code", "odd", "socket"].map(canary);
     let ahead = Ask::completion().with("x-copilot-speculative", "true").prompt(&prompt);

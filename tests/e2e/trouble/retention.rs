@@ -91,6 +91,51 @@ async fn retention_does_not_disturb_who_reads_the_records() {
     assert_eq!(copilens.day_file()["usage"]["alice"]["completions_count"], many + 1);
 }
 
+/// A new store is filled at this start, too, while the records that it reads become archives.
+#[tokio::test(flavor = "multi_thread")]
+async fn compaction_does_not_disturb_who_reads_the_records_and_archives_count_like_files() {
+    let (_upstream, site, record) = recorded_once().await;
+    let (many, day) = (500, days_ago(5));
+    for user in ["alice", "bob"] {
+        plant(&site.path(&format!("logs/usage/{user}/completions")), &record.replace("alice", user), many, &day, 5);
+    }
+    fs::remove_file(site.path("logs/usage.sqlite3")).unwrap();
+    let copilens = site.set("records.compact_after_days", "2").start();
+    let compacted = format!("\"swept.compacted\":{}", 2 * many);
+    wait_until("both", || {
+        let log = copilens.log();
+        (log.contains("made anew from the records") && log.contains(&compacted)).then_some(())
+    });
+    let (_, site) = copilens.stop();
+    let file = site.path(&format!("logs/metrics/copilot-usage_{day}.json"));
+    let counts = |user: &str| json(&file)["usage"][user]["completions_count"].clone();
+    assert_eq!((counts("alice"), counts("bob")), (many.into(), many.into()));
+    for user in ["alice", "bob"] {
+        let files = files_in(&site.path(&format!("logs/usage/{user}/completions")));
+        let archive = files.iter().filter(|path| path.ends_with(format!("{day}.ndjson.zst"))).count();
+        assert_eq!((archive, files.len()), (1, 1 + usize::from(user == "alice")), "{files:?}");
+    }
+    let before = fs::read_to_string(&file).unwrap();
+    fs::remove_file(site.path("logs/usage.sqlite3")).unwrap();
+    fs::remove_file(&file).unwrap();
+    let said = site.stdout(&["rebuild"]);
+    assert!(said.contains(&format!("2 days from {} records", 2 * many + 1)), "{said}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beyond_the_size_that_is_set_the_days_that_came_first_go() {
+    let (_upstream, site, record) = recorded_once().await;
+    plant(&site.path("logs/usage/bob/chat"), &record, 10, &days_ago(9), 9);
+    plant(&site.path("logs/usage/bob/completions"), &record, 10, &days_ago(3), 3);
+    let size = format!("\"{}B\"", record.len() * 15);
+    let copilens = site.set("records.retention_size", &size).start();
+    wait_until("the sweep", || copilens.log().contains("\"swept.removed\":10").then_some(()));
+    assert_eq!(copilens.wait_for_readyz(200).await, "ready\n");
+    let left = ["chat", "completions"].map(|kind| copilens.records("bob", kind).len());
+    assert_eq!((left, copilens.records("alice", "completions").len()), ([0, 10], 1));
+}
+
 /// Bytes that a process has read so far, from files and pipes.
 fn bytes_read(copilens: &Copilens) -> u64 {
     let io = fs::read_to_string(format!("/proc/{}/io", copilens.pid())).unwrap();

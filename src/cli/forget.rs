@@ -1,0 +1,78 @@
+//! `forget`: takes a person out of all that copilens keeps; the totals stay.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::app::{DrainError, LogFolder, drain, open_store};
+use crate::cli::{Failure, USAGE};
+use crate::config::Sources;
+use crate::identity::UserName;
+use crate::recorder::{Forgotten, RecordFiles, forget};
+use crate::store;
+
+/// Whom to forget.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The user
+    name: String,
+    /// Do it: it cannot be undone
+    #[arg(long)]
+    yes: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments, sources: &Sources, out: &mut dyn Write) -> Result<(), Failure> {
+    let user: UserName = arguments.name.parse()?;
+    let loaded = sources.load()?;
+    if !arguments.yes {
+        return Err(Failure::new(
+            USAGE,
+            format!(
+                "nothing was removed: `copilens forget {user} --yes` removes all records of {user} for good and books the counts \
+                 on a pseudonym"
+            ),
+        ));
+    }
+    let settings = loaded.settings.clone();
+    let folder = LogFolder::lock(&settings.log_dir)?;
+    let is_listed = loaded.directory.get(user.as_str()).is_some();
+    let store = open_store(&settings)?;
+    drain(loaded, Arc::clone(&store), &folder).map_err(|error| match error {
+        DrainError::Start(error) => Failure::from(error),
+        waiting => waiting.into(),
+    })?;
+    let files = RecordFiles::open(&settings.log_dir)?;
+    let forgotten = forget(&files, &*store, &user)?;
+    tell(&user, &forgotten, out)?;
+    tell_of_damaged_stores(&settings.log_dir, out)?;
+    if is_listed {
+        writeln!(
+            out,
+            "{user} is still on the allowlist: what comes is recorded again. `copilens users remove {user}` ends that."
+        )?;
+    }
+    Ok(())
+}
+
+fn tell(user: &UserName, forgotten: &Forgotten, out: &mut dyn Write) -> std::io::Result<()> {
+    if *forgotten == Forgotten::default() {
+        return writeln!(out, "There is nothing of {user}.");
+    }
+    let Forgotten { records, pending, set_aside, days } = forgotten;
+    writeln!(out, "Removed: {records} record files and archives, {pending} records that waited to be seen.")?;
+    if *set_aside > 0 {
+        writeln!(out, "Removed: {set_aside} unreadable spool segments, whosever exchanges were in them.")?;
+    }
+    writeln!(out, "Counted on without the name: {} days.", days.len())
+}
+
+/// A damaged store that was set aside holds names, though no texts.
+fn tell_of_damaged_stores(log_dir: &Path, out: &mut dyn Write) -> std::io::Result<()> {
+    let aside = format!("{}.corrupt-", store::FILE_NAME);
+    for entry in log_dir.read_dir()?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&aside) {
+            writeln!(out, "{} still names users: remove it when it is of no more use.", entry.path().display())?;
+        }
+    }
+    Ok(())
+}
