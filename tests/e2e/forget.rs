@@ -35,7 +35,10 @@ async fn work(copilens: &Copilens) -> [Vec<String>; 2] {
     let mut alices = talk_as(copilens, "alice", |ask| ask).await;
     // What waits to be seen, telemetry, the account, and a prompt on a WebSocket.
     alices.extend(tell(copilens).await);
-    [alices, talk_as(copilens, "bob", |ask| ask).await]
+    let bobs = talk_as(copilens, "bob", |ask| ask).await;
+    // The model may have told both the same.
+    alices.retain(|text| !bobs.contains(text));
+    [alices, bobs]
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -207,6 +207,8 @@ async fn only_bobs_texts_are_kept(copilens: &Copilens) {
     secret.extend(talk_as(copilens, "alice", |ask| ask.with(control::ENCODING, "gzip")).await);
     secret.extend(tell(copilens).await);
     let kept = talk_as(copilens, "bob", |ask| ask).await;
+    // The model may have told both the same.
+    secret.retain(|text| !kept.contains(text));
     wait_until("bob's records", || (records_of(copilens, "bob") == 2).then_some(()));
     wait_until("an empty spool", || files_in(&copilens.site.path("logs/spool")).is_empty().then_some(()));
     wait_until("what waits", || (!files_in(&copilens.site.path("logs/pending/alice")).is_empty()).then_some(()));
