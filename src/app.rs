@@ -23,14 +23,14 @@ pub use log_folder::LogFolder;
 
 use crate::admin::{self, Access, AdminState, AdminToken, Desk, Onboarding};
 use crate::certs::{CaCertificate, CaError, CaFiles, LeafAuthority, LeafError};
-use crate::config::{self, Content, Live, Loaded, Settings, StoreUrl, Tokens};
+use crate::config::{self, Content, Live, Loaded, Settings, Tokens};
 use crate::identity::secret_file::{Problem, SecretError};
 use crate::metrics::{self, Metrics};
 use crate::proxy::{self, OwnListeners, Proxy, RootsError};
 use crate::recorder::{FileError, Intake, RecordFiles, Recorder, RunningRecorder};
 use crate::reports::{ReportSource, UsagePage};
 use crate::spool::{self, Spool, SpoolError, SpoolMetrics};
-use crate::store::{self, SqliteStore, StoreError, UsageStore};
+use crate::store::{self, StoreError, UsageStore};
 
 /// How often it is made sure that the log folder is still this instance's.
 const HOLD_EVERY: Duration = Duration::from_secs(1);
@@ -106,22 +106,6 @@ impl StartError {
     }
 }
 
-/// Where the SQLite store lies.
-#[must_use]
-pub fn store_path(settings: &Settings) -> PathBuf {
-    settings.log_dir.join(store::FILE_NAME)
-}
-
-/// Opens the store for writing; makes it where there is none.
-///
-/// # Errors
-/// See [`StoreError`].
-pub fn open_store(settings: &Settings) -> Result<Arc<dyn UsageStore>, StoreError> {
-    match settings.store.url {
-        StoreUrl::Sqlite => Ok(Arc::new(SqliteStore::open_or_renew(&store_path(settings))?)),
-    }
-}
-
 /// A running copilens.
 pub struct App {
     settings: Settings,
@@ -162,7 +146,7 @@ impl App {
         let metrics = Arc::new(Metrics::register(&mut registry));
         metrics::register_runtime(&mut registry);
         metrics::count_panics(Arc::clone(&metrics));
-        let store = open_store(&settings)?;
+        let store = store::open::to_write(&settings)?;
         let (spool, recorder) = start_recorder(&live, &store, files.clone(), Arc::clone(&metrics))?;
         let source = Arc::new(ReportSource::new(Arc::clone(&live), store));
         let usage = usage_metrics(Arc::clone(&source), &metrics);

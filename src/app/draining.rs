@@ -30,10 +30,10 @@ pub enum DrainError {
 ///
 /// # Errors
 /// [`DrainError`]; what waits goes on waiting.
-pub fn drain(loaded: Loaded, store: Arc<dyn UsageStore>, _folder: &LogFolder) -> Result<(), DrainError> {
+pub fn drain(loaded: Loaded, store: &Arc<dyn UsageStore>, _folder: &LogFolder) -> Result<(), DrainError> {
     let files = RecordFiles::open(&loaded.settings.log_dir).map_err(StartError::from)?;
     let metrics = Arc::new(Metrics::register(&mut Registry::default()));
-    let (spool, mut recorder) = start_recorder(&Arc::new(Live::new(loaded)), files, store, metrics)?;
+    let (spool, mut recorder) = start_recorder(&Arc::new(Live::new(loaded)), store, files, metrics)?;
     spool.close();
     recorder.stop();
     spool.clear_up();

@@ -6,14 +6,13 @@ use std::path::Path;
 use chrono::Utc;
 
 use crate::admin::AdminToken;
-use crate::app::store_path;
 use crate::certs::{CERTIFICATE_FILE, CaFiles};
 use crate::cli::{CONFIG, Failure, IO};
-use crate::config::{Allowlist, Error, Settings, Sources, tokens};
+use crate::config::{Allowlist, Error, Settings, Sources, StoreUrl, tokens};
 use crate::identity::Scheme;
 use crate::identity::secret_file::Problem;
 use crate::proxy;
-use crate::store::{SqliteStore, StoreError};
+use crate::store::{self, PostgresStore, StoreError};
 
 /// What was found; faults of files outrank faults of contents in the exit code only where there are no others.
 #[derive(Default)]
@@ -153,7 +152,13 @@ fn check_folder(folder: &Path, findings: &mut Findings) {
 }
 
 fn check_store(settings: &Settings, findings: &mut Findings) {
-    match SqliteStore::open_to_read(&store_path(settings)) {
+    if let StoreUrl::Postgres(url) = &settings.store.url {
+        return match PostgresStore::examine(url) {
+            Ok(remarks) => remarks.into_iter().for_each(|remark| findings.remark(remark)),
+            Err(error) => findings.fault(&error, true),
+        };
+    }
+    match store::open::to_read(settings) {
         Ok(_) => {}
         Err(StoreError::Missing { .. } | StoreError::Older { .. }) => {}
         Err(error) => findings.fault(&error, true),

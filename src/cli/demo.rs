@@ -29,7 +29,7 @@ use crate::config::Settings;
 use crate::sim::copilot::{FakeCopilot, FakeOptions};
 use crate::sim::ide::{Tally, Workday};
 use crate::sim::tls::{Alpn, COPILOT_NAMES, TestAuthority, roots_from_pem};
-use crate::store::SqliteStore;
+use crate::store;
 
 /// Only what somebody should mend; `RUST_LOG` shows more.
 const LOG: &str = "warn,hudsucker=off";
@@ -61,9 +61,9 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     logging::start(LOG);
     let stage = Stage::new(&team::names(arguments.users.into()))?;
     let played = runtime()?.block_on(Box::pin(play(arguments, &stage)))?;
-    let store = SqliteStore::open_to_read(&crate::app::store_path(&played.settings))?;
-    report::report(&store, &ReportArgs::default(), Utc::now().date_naive(), super::terminal_width(), out)?;
-    let (sent, recorded) = (Counts::sent(played.sent), Counts::recorded(&store)?);
+    let store = store::open::to_read(&played.settings)?;
+    report::report(&*store, &ReportArgs::default(), Utc::now().date_naive(), super::terminal_width(), out)?;
+    let (sent, recorded) = (Counts::sent(played.sent), Counts::recorded(&*store)?);
     writeln!(out, "\nSent:     {sent}\nRecorded: {recorded}")?;
     stage.write_where_to_look(out)?;
     verdict(&played, sent == recorded, stage.folder())

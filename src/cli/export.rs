@@ -15,10 +15,9 @@ use serde::de::value::Error;
 use self::format::Format;
 use self::output::Output;
 use super::{Failure, USAGE};
-use crate::app::store_path;
 use crate::config::{Allowlist, Settings, Sources, Unknown};
 use crate::reports::{ReportError, Reports, Roster, Scope};
-use crate::store::SqliteStore;
+use crate::store;
 
 /// The arguments of `copilens export`.
 #[derive(Debug, clap::Args)]
@@ -87,7 +86,7 @@ fn scope(arguments: &Arguments, today: NaiveDate) -> Result<Scope, Failure> {
 }
 
 fn reports(settings: Settings, unknown: Option<Unknown>) -> Result<Reports, Failure> {
-    let store = Arc::new(SqliteStore::open_to_read(&store_path(&settings))?);
+    let store = store::open::to_read(&settings)?;
     let path = &settings.auth.allowlist;
     // What people did is worth having without their logins and teams.
     let allowlist = if path.exists() { Allowlist::load(path)? } else { Allowlist::default() };

@@ -2,9 +2,8 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
 
-use crate::app::{DrainError, LogFolder, drain, open_store};
+use crate::app::{DrainError, LogFolder, drain};
 use crate::cli::{Failure, USAGE};
 use crate::config::Sources;
 use crate::identity::UserName;
@@ -36,8 +35,8 @@ pub(crate) fn run(arguments: &Arguments, sources: &Sources, out: &mut dyn Write)
     let settings = loaded.settings.clone();
     let folder = LogFolder::lock(&settings.log_dir)?;
     let is_listed = loaded.directory.get(user.as_str()).is_some();
-    let store = open_store(&settings)?;
-    drain(loaded, Arc::clone(&store), &folder).map_err(|error| match error {
+    let store = store::open::to_write(&settings)?;
+    drain(loaded, &store, &folder).map_err(|error| match error {
         DrainError::Start(error) => Failure::from(error),
         waiting => waiting.into(),
     })?;

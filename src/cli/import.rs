@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::report::is_obeyed;
-use crate::app::{LogFolder, store_path};
+use crate::app::LogFolder;
 use crate::cli::{Failure, IO, USAGE, rebuild};
 use crate::config::{Allowlist, Sources};
 use crate::identity::UserName;
@@ -28,11 +28,11 @@ pub(crate) fn run(arguments: &Arguments, sources: &Sources, out: &mut dyn Write)
         .map_err(|error| Failure::new(IO, format!("cannot read {}: {error}", arguments.dir.display())))?;
     let _folder = LogFolder::lock(&settings.log_dir)?;
     let files = RecordFiles::open(&settings.log_dir)?;
-    let store = rebuild::open(&store_path(&settings), out)?;
+    let store = rebuild::open(&settings, out)?;
     let content_of =
         |user: &str| allowlist.get(user).and_then(|account| account.content).unwrap_or(settings.capture.content);
     let decode_limit = settings.capture.decode_limit();
-    let import = Import { files: &files, store: &store, decode_limit, content_of: &content_of };
+    let import = Import { files: &files, store: &*store, decode_limit, content_of: &content_of };
     let bar = progress_bar();
     let result = import.run(&arguments.dir, &mut |imported| {
         if let Some(bar) = &bar {

@@ -22,9 +22,9 @@ use std::process::ExitCode;
 use chrono::Utc;
 use clap::{Parser, Subcommand};
 
-use crate::app::{StartError, store_path};
+use crate::app::StartError;
 use crate::config::{self, Environment, Settings, Sources};
-use crate::store::SqliteStore;
+use crate::store;
 
 /// Wrong use of the command line (`EX_USAGE`, sysexits.h).
 const USAGE: u8 = 64;
@@ -184,8 +184,8 @@ fn run(command: Command, sources: Sources) -> Result<(), Failure> {
         Command::Env { name, client } => Ok(env::print(&sources.settings()?, &name, client, out)?),
         Command::Ca(command) => Ok(command.run(&sources.settings()?.certs.dir, out)?),
         Command::Report(arguments) => {
-            let store = SqliteStore::open_to_read(&store_path(&sources.settings()?))?;
-            Ok(report::report(&store, &arguments, Utc::now().date_naive(), terminal_width(), out)?)
+            let store = store::open::to_read(&sources.settings()?)?;
+            Ok(report::report(&*store, &arguments, Utc::now().date_naive(), terminal_width(), out)?)
         }
         Command::Export(arguments) => export::run(&arguments, &sources, Utc::now().date_naive()),
         Command::Rebuild(arguments) => rebuild::run(&arguments, &sources, out),

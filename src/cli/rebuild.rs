@@ -1,15 +1,15 @@
 //! `rebuild`: days anew from their record files.
 
 use std::io::Write;
-use std::path::Path;
+use std::sync::Arc;
 
 use chrono::NaiveDate;
 
-use crate::app::{LogFolder, store_path};
+use crate::app::LogFolder;
 use crate::cli::Failure;
-use crate::config::Sources;
+use crate::config::{Settings, Sources, StoreUrl};
 use crate::recorder::{RecordFiles, rebuild};
-use crate::store::{SqliteStore, StoreError, UsageStore as _};
+use crate::store::{self, SqliteStore, StoreError, UsageStore};
 
 /// The days to make anew.
 #[derive(Debug, clap::Args)]
@@ -26,8 +26,8 @@ pub(crate) fn run(arguments: &Arguments, sources: &Sources, out: &mut dyn Write)
     let settings = sources.settings()?;
     let _folder = LogFolder::lock(&settings.log_dir)?;
     let files = RecordFiles::open(&settings.log_dir)?;
-    let store = open(&store_path(&settings), out)?;
-    let rebuilt = rebuild(&files, &store, arguments.from, arguments.to)?;
+    let store = open(&settings, out)?;
+    let rebuilt = rebuild(&files, &*store, arguments.from, arguments.to)?;
     if (arguments.from, arguments.to) == (None, None) {
         store.mark_whole()?;
     }
@@ -43,15 +43,19 @@ pub(crate) fn run(arguments: &Arguments, sources: &Sources, out: &mut dyn Write)
     Ok(())
 }
 
-/// A damaged store does not keep the records from making a new one.
-pub(super) fn open(path: &Path, out: &mut dyn Write) -> Result<SqliteStore, Failure> {
+/// A damaged file does not keep the records from making a new one.
+pub(super) fn open(settings: &Settings, out: &mut dyn Write) -> Result<Arc<dyn UsageStore>, Failure> {
+    if settings.store.url != StoreUrl::Sqlite {
+        return Ok(store::open::to_write(settings)?);
+    }
+    let path = &store::open::sqlite_path(&settings.log_dir);
     let opened = SqliteStore::open(path).and_then(|store| store.check().map(|()| store));
     match opened {
         Err(StoreError::Corrupt { .. }) => {
             let (store, aside) = SqliteStore::open_anew(path)?;
             writeln!(out, "the damaged store was set aside as {}", aside.display())?;
-            Ok(store)
+            Ok(Arc::new(store))
         }
-        opened => Ok(opened?),
+        opened => Ok(Arc::new(opened?)),
     }
 }

@@ -11,6 +11,7 @@ mod hosts;
 mod live;
 mod load;
 mod networks;
+mod postgres_url;
 mod reader;
 mod settings;
 mod settings_file;
@@ -25,6 +26,7 @@ pub use hosts::{HostPattern, OtherHosts, Resolve};
 pub use live::Live;
 pub use load::{DEFAULT_PATH, Loaded, Sources};
 pub use networks::Networks;
+pub use postgres_url::PostgresUrl;
 pub use reader::Environment;
 pub use settings::{
     Admin, Auth, Capture, Certs, Compat, Intercept, Metrics, Noise, OnFailure, Records, Reports, Settings, Store,

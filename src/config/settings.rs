@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::endpoints::{HostPort, ParentProxy};
 use super::hosts::{HostPattern, OtherHosts, Resolve};
 use super::networks::Networks;
+use super::postgres_url::PostgresUrl;
 use crate::identity::{Content, Scheme};
 
 /// All settings. Relative paths start at the working directory.
@@ -181,10 +182,12 @@ pub struct Store {
 }
 
 /// The database of usage events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreUrl {
     /// A SQLite file in `log_dir`.
     Sqlite,
+    /// A PostgreSQL database, which several proxies can share.
+    Postgres(Box<PostgresUrl>),
 }
 
 /// What reports in GitHub's format say of what is unknown.

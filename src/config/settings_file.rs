@@ -184,9 +184,9 @@ fn store_url(url: String) -> Result<StoreUrl, &'static str> {
     match url.as_str() {
         "sqlite" => Ok(StoreUrl::Sqlite),
         url if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
-            Err("PostgreSQL comes with a later version; use \"sqlite\"")
+            url.parse().map(|url| StoreUrl::Postgres(Box::new(url)))
         }
-        _ => Err("\"sqlite\" is needed"),
+        _ => Err("\"sqlite\" or postgres://USER:PASSWORD@HOST:PORT/DATABASE is needed"),
     }
 }
 
@@ -293,7 +293,7 @@ commit_timeout_ms = -1
 sync_interval = "soon"
 on_failure = "ignore"
 [store]
-url = "postgres://u:hunter2@db/x"
+url = "postgres://u:hunter2@db:x/x"
 [metrix]
 "#;
         insta::assert_snapshot!(parse(text).unwrap_err(), @r#"
@@ -318,7 +318,7 @@ url = "postgres://u:hunter2@db/x"
         copilens.toml:23: commit_timeout_ms: invalid value: integer `-1`, expected u64
         copilens.toml:24: sync_interval: "soon" is no duration such as "30s" or "5m": expected number at 0
         copilens.toml:25: on_failure: unknown variant `ignore`, expected `pass` or `refuse`
-        copilens.toml:27: url: PostgreSQL comes with a later version; use "sqlite"
+        copilens.toml:27: url: postgres://USER:PASSWORD@HOST:PORT/DATABASE is needed, with ?sslmode=disable, prefer or require behind it if need be (percent-encode @ : / # ? % in user and password)
         copilens.toml:28: unknown section "metrix"; did you mean "metrics"?
         "#);
     }

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use super::days::DayFiles;
 use super::editors::Editors;
 use super::fault::Fault;
-use super::files::RecordFiles;
+use super::files::{FileError, RecordFiles};
 use super::pending::{PATIENCE, Pending, Waiting};
 use super::record::Record;
 use super::samples::Samples;
@@ -24,7 +24,7 @@ use crate::exchange::{ExchangeId, Head};
 use crate::metrics::{Gained, Metrics};
 use crate::spool::{Entry, Spooled};
 use crate::store::{Gain, Noticed, StoreError, UsageStore};
-use crate::usage::UsageEvent;
+use crate::usage::{IdDigest, UsageEvent, id_digest};
 
 /// Books exchanges and notices.
 pub(super) struct Booking {
@@ -93,16 +93,28 @@ impl Booking {
         self.count_gains(&taken.gains);
         self.days.look_again(taken.days)?;
         for noticed in &notices {
-            shown(noticed).try_for_each(|request_id| self.show(noticed, request_id, loaded))?;
+            shown(noticed).try_for_each(|id| self.show(&noticed.user, id_digest(id), noticed.at, loaded))?;
         }
         Ok(())
     }
 
-    /// A completion that waited was shown, so it is a turn.
-    fn show(&mut self, noticed: &Noticed, request_id: &str, loaded: &Loaded) -> Result<(), Fault> {
-        let user = &noticed.user;
-        let Some(Waiting { client, mut record }) = self.pending.find(user, request_id)? else { return Ok(()) };
-        if (noticed.at - record.ended_at()?).to_std().is_ok_and(|waited| waited > PATIENCE) {
+    /// Takes in what the fleet's other proxies were told and have brought: completions that wait here and were shown, and the newest
+    /// days.
+    pub(super) fn follow_fleet(&mut self) -> Result<(), Fault> {
+        let loaded = self.live.current();
+        let waiting = self.pending.all().map_err(|error| FileError::write(&self.files.pending_dir(), error))?;
+        if !waiting.is_empty() {
+            for (user, request) in self.store.were_shown(&waiting)? {
+                self.show(&user, request, Utc::now(), &loaded)?;
+            }
+        }
+        Ok(self.days.look_at_fleet(Utc::now().date_naive())?)
+    }
+
+    /// A completion that waited was shown, as was told at `at`, so it is a turn.
+    fn show(&mut self, user: &str, request: IdDigest, at: DateTime<Utc>, loaded: &Loaded) -> Result<(), Fault> {
+        let Some(Waiting { client, mut record }) = self.pending.find(user, request)? else { return Ok(()) };
+        if (at - record.ended_at()?).to_std().is_ok_and(|waited| waited > PATIENCE) {
             // The next sweep takes it.
             return Ok(());
         }
@@ -119,7 +131,7 @@ impl Booking {
         self.days.add(std::slice::from_ref(&event), &changed)?;
         // A store made anew meanwhile had what was told of it on the day of the telemetry.
         self.days.look_again([event.day()])?;
-        Ok(self.pending.remove(user, request_id)?)
+        Ok(self.pending.remove(user, request)?)
     }
 
     fn record(

@@ -107,6 +107,25 @@ impl DayFiles {
         Ok(())
     }
 
+    /// Reads today and yesterday again, for other proxies write to the store, too.
+    ///
+    /// # Errors
+    /// Where the store cannot be read; nothing is other than before.
+    pub fn look_at_fleet(&mut self, today: NaiveDate) -> Result<(), StoreError> {
+        let newest = [Some(today), today.pred_opt()].into_iter().flatten();
+        let days = newest.map(|date| Ok((date, self.load(date)?))).collect::<Result<Vec<_>, StoreError>>()?;
+        for (date, day) in days {
+            let is_known = match self.days.get(&date) {
+                Some(known) => known.usage == day.usage,
+                None => day.usage.users.is_empty(),
+            };
+            if !is_known {
+                self.days.insert(date, day);
+            }
+        }
+        Ok(())
+    }
+
     /// Writes what has changed, if it is time. What cannot be written is tried again next time.
     pub fn write_if_due(&mut self) -> Option<Result<(), DayFileError>> {
         let begun = Instant::now();

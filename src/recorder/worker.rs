@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::booking::Booking;
 use super::fault::Fault;
@@ -33,6 +33,10 @@ const NICE: i32 = 10;
 const WAIT: Duration = Duration::from_millis(200);
 /// Pauses after a fault: the first, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// The least time between two looks at what other proxies brought to a shared store, and the most of the time that they take.
+const FLEET_PAUSE: Duration = Duration::from_secs(10);
+const FLEET_SHARE: u32 = 20;
 
 /// How the store is, as far as the recorder knows.
 enum Footing {
@@ -103,6 +107,8 @@ pub struct Recorder {
     footing: Footing,
     booking: Booking,
     rollups: RollUps,
+    /// When to look at what other proxies brought.
+    next_look: Instant,
     progress: Arc<Progress>,
 }
 
@@ -118,7 +124,16 @@ impl Recorder {
     ) -> Self {
         let booking = Booking::new(Arc::clone(&store), files.clone(), live, metrics);
         let rollups = RollUps::new(Arc::clone(&store));
-        Self { spool, store, files, footing: Footing::Unknown, booking, rollups, progress: Arc::default() }
+        Self {
+            spool,
+            store,
+            files,
+            footing: Footing::Unknown,
+            booking,
+            rollups,
+            next_look: Instant::now() + FLEET_PAUSE,
+            progress: Arc::default(),
+        }
     }
 
     /// Starts the thread.
@@ -142,6 +157,9 @@ impl Recorder {
                 break;
             }
             self.spool.settle(batch.into_iter().map(|entry| entry.token));
+            if self.store.is_shared() && Instant::now() >= self.next_look && !self.follow_fleet() {
+                break;
+            }
             if let Some(written) = self.booking.days.write_if_due() {
                 self.report(DAY_FILES, written.err().map(|error| error.to_string()));
             }
@@ -152,9 +170,20 @@ impl Recorder {
                 std::thread::park_timeout(GATHER);
             }
         }
+        if self.store.is_shared() && matches!(self.footing, Footing::Sure) {
+            self.follow_fleet();
+        }
         if let Err(error) = self.booking.days.write() {
             tracing::error!(%error, "a day file could not be written; the next start writes it");
         }
+    }
+
+    /// False where it was given up because of the end of the program.
+    fn follow_fleet(&mut self) -> bool {
+        let begun = Instant::now();
+        let done = self.attempt(|recorder| recorder.booking.follow_fleet());
+        self.next_look = Instant::now() + FLEET_PAUSE.max(begun.elapsed() * FLEET_SHARE);
+        done
     }
 
     /// The next entries, which may be none; `None` when there is nothing more to come.

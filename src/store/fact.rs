@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 
 use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
 
 use super::Gain;
 use crate::copilot::observation::{ChatAction, ChatActionKind, Fate, SessionTotals, SuggestionKind, SuggestionReport};
@@ -14,6 +15,48 @@ pub(super) const LARGEST_COUNT: u64 = 1 << 32;
 
 /// Bytes of a name that a client sent that are kept.
 const LONGEST_NAME: usize = 64;
+
+/// Digests as text: PostgreSQL's of bytes, `\x` and two hexadecimal digits a byte.
+pub(super) mod digest {
+    use data_encoding::HEXLOWER;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use super::IdDigest;
+
+    pub(in crate::store) fn serialize<S: Serializer>(digest: &[u8; 16], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("\\x{}", HEXLOWER.encode_display(digest)))
+    }
+
+    pub(in crate::store) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IdDigest, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = text.strip_prefix("\\x").and_then(|digits| HEXLOWER.decode(digits.as_bytes()).ok());
+        bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| D::Error::custom("no digest of 16 bytes"))
+    }
+}
+
+/// As [`digest`], where there may be none.
+pub(super) mod digest_or_null {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{IdDigest, digest};
+
+    #[derive(Serialize, Deserialize)]
+    struct Text(#[serde(with = "digest")] IdDigest);
+
+    pub(in crate::store) fn serialize<S: Serializer>(
+        digest: &Option<IdDigest>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        digest.map(Text).serialize(serializer)
+    }
+
+    pub(in crate::store) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<IdDigest>, D::Error> {
+        Option::deserialize(deserializer).map(|text: Option<Text>| text.map(|Text(digest)| digest))
+    }
+}
 
 /// Something that a client's telemetry tells of.
 pub(super) trait Fact: Clone + PartialEq {
@@ -40,9 +83,10 @@ pub(super) trait Fact: Clone + PartialEq {
 }
 
 /// Where a suggestion or an action is booked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Booking {
     /// Whether `day` is that of the exchange that it belongs to, rather than of its first telemetry.
+    #[serde(rename = "is_booked")]
     pub(super) is_exchanges: bool,
     /// A UTC day.
     pub(super) day: NaiveDate,
@@ -74,10 +118,12 @@ impl Booked for Action {
     }
 }
 
-/// What is known of one suggestion.
-#[derive(Debug, Clone, PartialEq)]
+/// What is known of one suggestion. Written out, it has the names of the store's columns, as have the others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Suggestion {
+    #[serde(with = "digest_or_null")]
     pub(super) request: Option<IdDigest>,
+    #[serde(flatten)]
     pub(super) booking: Booking,
     pub(super) is_next_edit: bool,
     pub(super) shown: bool,
@@ -202,10 +248,12 @@ impl Fact for Suggestion {
 }
 
 /// What is known of one chat action.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Action {
     /// Of the exchange's request id, or of its interaction id where that alone is told.
+    #[serde(with = "digest_or_null")]
     pub(super) exchange: Option<IdDigest>,
+    #[serde(flatten)]
     pub(super) booking: Booking,
     pub(super) kind: ChatActionKind,
     pub(super) lines: Option<u64>,
@@ -268,7 +316,7 @@ impl Fact for Action {
 }
 
 /// What is known of one session.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Session {
     pub(super) day: NaiveDate,
     pub(super) lines_added: Option<u64>,

@@ -7,8 +7,12 @@ mod account;
 mod disguise;
 mod error;
 mod fact;
+pub mod open;
+mod origin;
+mod postgres;
 mod rollup;
 mod sqlite;
+mod sums;
 #[cfg(test)]
 mod tests;
 
@@ -17,12 +21,13 @@ use std::ops::ControlFlow;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-pub use error::StoreError;
+pub use error::{ServerTrouble, StoreError};
+pub use postgres::PostgresStore;
 pub use sqlite::{FILE_NAME, SqliteStore};
 
 use crate::copilot::observation::{Account, Notice, Quota};
 use crate::exchange::ExchangeId;
-use crate::usage::{Acceptance, Activity, Client, DayUsage, OrganizationDay, Totals, UsageEvent, UserDay};
+use crate::usage::{Acceptance, Activity, Client, DayUsage, IdDigest, OrganizationDay, Totals, UsageEvent, UserDay};
 
 /// The reason under which noise without a reason is counted.
 pub const NO_REASON: &str = "unspecified";
@@ -137,6 +142,16 @@ pub trait UsageStore: Send + Sync {
     /// # Errors
     /// See [`StoreError`].
     fn was_shown(&self, user: &str, request_id: &str) -> Result<bool>;
+
+    /// Those of these requests of which [`UsageStore::was_shown`] holds, for what other proxies were told; each by its user and the
+    /// digest of its id. A store that is not shared says none.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn were_shown(&self, requests: &BTreeSet<(String, IdDigest)>) -> Result<BTreeSet<(String, IdDigest)>> {
+        let _ = requests;
+        Ok(BTreeSet::new())
+    }
 
     /// Whether a chat turn of this user with this `X-Interaction-Id` ended before `before`, as in
     /// [`UsageStore::was_answered`].

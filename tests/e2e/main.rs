@@ -35,6 +35,7 @@ mod metrics;
 mod midnight;
 mod noise;
 mod onboarding;
+mod postgres;
 mod prometheus;
 mod reading;
 mod recording;

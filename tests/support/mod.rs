@@ -11,6 +11,7 @@
     reason = "each test binary uses its own part, and a test fails by panicking"
 )]
 
+pub mod postgres;
 pub mod usage;
 pub mod wire;
 

@@ -71,6 +71,9 @@ macro_rules! on_each_engine {
         mod sqlite {
             $(#[test] fn $test() { super::$test($crate::store::sqlite::tests::ENGINE); })*
         }
+        mod postgres {
+            $(#[test] fn $test() { $crate::store::postgres::tests::engine().into_iter().for_each(super::$test); })*
+        }
     };
 }
 use on_each_engine;

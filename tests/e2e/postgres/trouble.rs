@@ -1,0 +1,67 @@
+//! A server that stops, comes back, takes no changes or makes everybody wait.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_down_at_the_start_and_in_mid_traffic_costs_nothing() {
+    let Some(mut server) = Server::start() else { return };
+    let database = server.database();
+    server.stop();
+    let upstream = Upstream::start().await;
+    let mut proxy = Proxy::start(site(&upstream, &server.url_for("postgres", "hunter2", &database))).await;
+    proxy.ask_times(3).await;
+    let text = proxy.wait_for_trouble(&[&format!("PostgreSQL database {database} on 127.0.0.1:"), "store.url"]).await;
+    assert!(!text.contains("hunter2"), "{text}");
+    proxy = proxy.killed().await;
+    proxy.ask_times(2).await;
+    server.resume();
+    proxy.recovers().await;
+
+    server.stop();
+    proxy.ask_times(3).await;
+    proxy.wait_for_trouble(&["cannot be reached", "start the server"]).await;
+    server.resume();
+    proxy.recovers().await;
+    // Down for as short a time that nobody but the store's connections sees it.
+    server.stop();
+    server.resume();
+    proxy.ask_times(1).await;
+    proxy.recovers().await;
+    assert_eq!(stored(&server, &database), proxy.sent);
+    assert!(!proxy.copilens.log().contains("hunter2"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_wait_for_a_database_that_takes_no_changes() {
+    let Some(server) = Server::shared() else { return };
+    let database = server.database();
+    let upstream = Upstream::start().await;
+    let mut proxy = Proxy::start(site(&upstream, &server.url(&database))).await;
+    proxy.ask_times(2).await;
+    proxy.recovers().await;
+    let end_all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    server.run(&database, &format!("ALTER DATABASE {database} SET default_transaction_read_only = on; {end_all}"));
+    proxy.ask_times(3).await;
+    proxy.wait_for_trouble(&["is read-only", "default_transaction_read_only"]).await;
+    server.run("postgres", &format!("ALTER DATABASE {database} RESET default_transaction_read_only"));
+    proxy.recovers().await;
+    assert_eq!(stored(server, &database), proxy.sent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_wait_for_a_server_that_makes_them_wait() {
+    let Some(server) = Server::shared() else { return };
+    let database = server.database();
+    let upstream = Upstream::start().await;
+    let mut proxy = Proxy::start(site(&upstream, &server.url(&database))).await;
+    proxy.ask_times(2).await;
+    proxy.recovers().await;
+    let held = server.hold(&database, "LOCK TABLE usage_event IN EXCLUSIVE MODE");
+    let begun = Instant::now();
+    proxy.ask_times(3).await;
+    assert!(begun.elapsed() < std::time::Duration::from_secs(4), "clients do not wait for the store's locks");
+    proxy.wait_for_trouble(&["did not answer in time", "lock timeout"]).await;
+    drop(held);
+    proxy.recovers().await;
+    assert_eq!(stored(server, &database), proxy.sent);
+}
