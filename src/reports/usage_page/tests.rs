@@ -4,9 +4,9 @@ use chrono::TimeDelta;
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::{Loaded, Settings};
+use crate::config::{Live, Loaded, Settings};
 use crate::identity::{Account, Directory, Seed, UserName};
-use crate::store::SqliteStore;
+use crate::store::{SqliteStore, UsageStore};
 use crate::usage::sample::{chat, noon};
 
 /// A day after the sample day.
@@ -28,7 +28,7 @@ fn page(store: SqliteStore, users: &[String], compat: &[Compat], user_limit: usi
     let mut settings = Settings::default();
     (settings.metrics.compat, settings.metrics.user_limit) = (compat.to_vec(), user_limit);
     let loaded = Loaded { settings, directory: Directory::new(accounts, &seed), seed };
-    UsagePage::new(Arc::new(Live::new(loaded)), Arc::new(store))
+    UsagePage::new(Arc::new(ReportSource::new(Arc::new(Live::new(loaded)), Arc::new(store))))
 }
 
 /// User number n has n + 1 chat turns.
@@ -86,7 +86,7 @@ fn what_was_made_is_served_again_for_a_while() {
     fill(&store, &users);
     let page = page(store, &users, &[], 1000);
     let first = page.text(now());
-    page.store.insert(&[chat(99, "user-0")]).unwrap();
+    page.source.reports().unwrap().store.insert(&[chat(99, "user-0")]).unwrap();
     assert_eq!(page.text(now()), first);
     assert_eq!((page.readings.get(), page.cache_hits.get()), (1, 1));
     // While somebody makes it anew, others have what was made last.
