@@ -1,3 +1,5 @@
+//! Compaction cut off anywhere, what comes late, what is damaged, and what it saves.
+
 use std::cell::Cell;
 use std::fs::File;
 use std::io::Write as _;
