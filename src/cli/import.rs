@@ -9,7 +9,7 @@ use super::report::is_obeyed;
 use crate::app::LogFolder;
 use crate::cli::{Failure, IO, USAGE, rebuild};
 use crate::config::{Allowlist, Sources};
-use crate::identity::UserName;
+use crate::identity::{Account, UserName};
 use crate::recorder::{Import, ImportError, Imported, LeftOut, RecordFiles};
 
 /// What to import.
@@ -30,7 +30,7 @@ pub(crate) fn run(arguments: &Arguments, sources: &Sources, out: &mut dyn Write)
     let files = RecordFiles::open(&settings.log_dir)?;
     let store = rebuild::open(&settings, out)?;
     let content_of =
-        |user: &str| allowlist.get(user).and_then(|account| account.content).unwrap_or(settings.capture.content);
+        |user: &str| alike(&allowlist, user).and_then(|account| account.content).unwrap_or(settings.capture.content);
     let decode_limit = settings.capture.decode_limit();
     let import = Import { files: &files, store: &*store, decode_limit, content_of: &content_of };
     let bar = progress_bar();
@@ -105,14 +105,16 @@ fn tell_left_out(left_out: &LeftOut, out: &mut dyn Write) -> io::Result<()> {
     }
 }
 
+/// Whom the allowlist has under this name, however it is spelled: what is kept of a person's texts does not depend on that.
+fn alike<'a>(allowlist: &'a Allowlist, name: &str) -> Option<&'a Account> {
+    allowlist.accounts.iter().find(|account| account.name.as_str().eq_ignore_ascii_case(name))
+}
+
 /// Whom the allowlist does not have, or spells in another way.
 fn tell_names(imported: &Imported, allowlist: &Allowlist, out: &mut dyn Write) -> io::Result<()> {
-    let alike = |name: &str| {
-        let same = |account: &&crate::identity::Account| account.name.as_str().eq_ignore_ascii_case(name);
-        allowlist.accounts.iter().find(same).map(|account| &account.name)
-    };
+    let spelled = |name: &str| alike(allowlist, name).map(|account| &account.name);
     for name in imported.users.union(&imported.names) {
-        if let Some(known) = alike(name).filter(|known| known.as_str() != name) {
+        if let Some(known) = spelled(name).filter(|known| known.as_str() != name) {
             writeln!(
                 out,
                 "{}: the allowlist has {known}; what was imported is booked as the add-on spelled it",
@@ -120,7 +122,7 @@ fn tell_names(imported: &Imported, allowlist: &Allowlist, out: &mut dyn Write) -
             )?;
         }
     }
-    for name in imported.names.iter().filter(|name| alike(name).is_none()) {
+    for name in imported.names.iter().filter(|name| spelled(name).is_none()) {
         match name.parse::<UserName>() {
             Ok(name) => writeln!(out, "not on the allowlist: {name}; to let in: copilens users add {name}")?,
             Err(error) => writeln!(out, "not on the allowlist: {}: {error}; choose another name", shown(name))?,
