@@ -20,6 +20,7 @@ mod cli;
 mod curl;
 mod editors;
 mod exports;
+mod github;
 mod job;
 mod language_server;
 mod programs;

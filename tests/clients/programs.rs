@@ -105,28 +105,43 @@ fn run(command: &mut Command) {
 }
 
 fn node(job: &Job, package: &str, name: &str) -> Result<Command, String> {
+    let mut command = node_script(package, name)?;
+    job.tell(&mut command);
+    Ok(command)
+}
+
+/// A script for Node that needs a package.
+pub(crate) fn node_script(package: &str, name: &str) -> Result<Command, String> {
     let node = installed("node")?;
     let modules = installations().join("node_modules");
     if !modules.join(package).exists() {
         return Err(format!("the package {package} is not installed"));
     }
-    let mut command = script(job, &node, name)?;
-    command.env("NODE_PATH", modules);
+    let mut command = command(&node);
+    command.env("NODE_PATH", modules).arg(source(name));
     Ok(command)
 }
 
 fn script(job: &Job, interpreter: &str, name: &str) -> Result<Command, String> {
-    let mut command = command(interpreter);
+    let mut command = python(interpreter, name);
     job.tell(&mut command);
-    command.env("PYTHONDONTWRITEBYTECODE", "1").arg(source(name));
     Ok(command)
 }
 
 /// Takes SQL statements as arguments.
 pub(crate) fn duckdb() -> Result<Command, String> {
-    let mut command = command(&virtual_python()?);
-    command.env("PYTHONDONTWRITEBYTECODE", "1").arg(source("with_duckdb.py"));
-    Ok(command)
+    python_script("with_duckdb.py")
+}
+
+/// A script for Python that needs packages.
+pub(crate) fn python_script(name: &str) -> Result<Command, String> {
+    Ok(python(&virtual_python()?, name))
+}
+
+fn python(interpreter: &str, name: &str) -> Command {
+    let mut command = command(interpreter);
+    command.env("PYTHONDONTWRITEBYTECODE", "1").arg(source(name));
+    command
 }
 
 fn virtual_python() -> Result<String, String> {

@@ -4,10 +4,12 @@ use std::fs;
 use std::io::Read;
 
 use chrono::{Days, NaiveDate, Utc};
+use copilens::sim::tls::Alpn;
 use http::Method;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderName};
 use serde_json::{Value, json};
 
+use crate::asking::Ask;
 use crate::reading::{Answer, get, send};
 use crate::support::{Copilens, Site, Upstream};
 use crate::tokens::token;
@@ -21,6 +23,7 @@ const USERS: &str = "[[user]]\nname = \"alice\"\nteams = [\"Core Team\", \"web\"
 struct Office {
     copilens: Copilens,
     bearer: String,
+    _upstream: Upstream,
 }
 
 impl Office {
@@ -29,11 +32,12 @@ impl Office {
     }
 
     async fn open_with(change: impl FnOnce(Site) -> Site) -> Self {
-        let site = Site::new(&Upstream::start().await);
+        let upstream = Upstream::start().await;
+        let site = Site::new(&upstream);
         fs::write(site.path("config/allowlist.toml"), USERS).unwrap();
         let copilens = change(site).start();
         let bearer = format!("Bearer {}", token(&copilens.site, "tool", "metrics"));
-        Self { copilens, bearer }
+        Self { copilens, bearer, _upstream: upstream }
     }
 
     async fn get(&self, path: &str) -> Answer {
@@ -211,6 +215,71 @@ async fn a_day_without_a_report_has_no_content() {
         let answer = office.get(path).await;
         assert_eq!((answer.status, answer.json()), (200, json!([])), "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_is_in_every_report_of_its_day() {
+    let office = Office::open().await;
+    for (user, ask) in
+        [("alice", Ask::completion()), ("alice", Ask::completion()), ("alice", Ask::chat()), ("bob", Ask::chat())]
+    {
+        ask.finish(&office.copilens.tunnel(user, ask.host, Alpn::Http2).await).await;
+    }
+    let whole = |day: &Value| day["total_completions_count"] == 2 && day["total_chat_turns"] == 2;
+    office.copilens.wait_for_day(whole);
+    let (today, yesterday) = (today(), today() - Days::new(1));
+    let file = async |path: String| {
+        let link = office.link(&path).await;
+        get(&office.copilens, &link, &[]).await.lines()
+    };
+    let reports = "/orgs/example/copilot/metrics/reports";
+    let users = file(format!("{reports}/users-1-day?day={today}")).await;
+    let told: Vec<_> =
+        users.iter().map(|user| (&user["user_login"], &user["user_initiated_interaction_count"])).collect();
+    assert_eq!(told, [(&"alice-gh".into(), &1.into()), (&"bob".into(), &1.into())]);
+    let of_all = file(format!("{reports}/organization-1-day?day={today}")).await;
+    assert_eq!((of_all.len(), &of_all[0]["daily_active_users"]), (1, &2.into()));
+    assert_eq!(of_all[0]["user_initiated_interaction_count"], 2);
+    for (team, active) in [("core-team", 2), ("Web", 1)] {
+        let path = format!("/orgs/example/team/{team}/copilot/metrics?since={today}&until={today}");
+        let days = office.get(&path).await.json();
+        assert_eq!((&days[0]["date"], &days[0]["total_active_users"]), (&today.to_string().into(), &active.into()));
+    }
+    let whole_days = office.get("/orgs/example/copilot/metrics").await.json();
+    assert_eq!(whole_days, json!([]), "today is not over");
+    assert_eq!(office.get(&format!("{reports}/users-28-day/latest")).await.status, 204, "it ends with {yesterday}");
+    let seats = office.get("/orgs/example/copilot/billing/seats").await.json();
+    let seen: Vec<_> =
+        seats["seats"].as_array().unwrap().iter().map(|seat| seat["last_activity_at"].is_string()).collect();
+    assert_eq!(seen, [true, true, false]);
+}
+
+/// The reports of 28 days, a day after the work.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_ends_with_the_last_whole_day() {
+    let Some(faketime) = crate::clock::FakeTime::find() else { return };
+    let office = Office::open().await;
+    let ask = Ask::chat();
+    ask.finish(&office.copilens.tunnel("alice", ask.host, Alpn::Http2).await).await;
+    office.copilens.wait_for_day(|day| day["total_chat_turns"] == 1);
+    let (day, (_, site)) = (today(), office.copilens.stop());
+    let office = Office { copilens: faketime.start_at(site, "+24h"), ..office };
+    for (family, report, rows) in [
+        ("orgs", "users-28-day", 1),
+        ("orgs", "organization-28-day", 1),
+        ("enterprises", "users-28-day", 1),
+        ("enterprises", "enterprise-28-day", 1),
+    ] {
+        let path = format!("/{family}/example/copilot/metrics/reports/{report}/latest");
+        let document = office.get(&path).await.json();
+        let span = [&document["report_start_day"], &document["report_end_day"]];
+        assert_eq!(span, [&(day - Days::new(27)).to_string(), &day.to_string()]);
+        let link = office.link(&path).await;
+        let file = get(&office.copilens, &link, &[]).await;
+        assert_eq!((file.status, file.lines().len()), (200, rows), "{path}");
+    }
+    let days = office.get("/enterprises/example/copilot/metrics").await.json();
+    assert_eq!((days.as_array().unwrap().len(), &days[0]["date"]), (1, &day.to_string().into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -256,3 +256,6 @@ fn json(value: &impl Serialize) -> Response {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
