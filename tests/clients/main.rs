@@ -21,6 +21,7 @@ mod curl;
 mod editors;
 mod exports;
 mod github;
+mod githubkit;
 mod job;
 mod language_server;
 mod programs;

@@ -144,6 +144,13 @@ fn python(interpreter: &str, name: &str) -> Command {
     command
 }
 
+/// Is told where to ask by its environment.
+pub(crate) fn githubkit() -> Result<Command, String> {
+    let mut command = command(&virtual_python()?);
+    command.env("PYTHONDONTWRITEBYTECODE", "1").arg(source("with_githubkit.py"));
+    Ok(command)
+}
+
 fn virtual_python() -> Result<String, String> {
     // Written by tests/run once every package is in it.
     let complete = installations().join("venv/requirements.txt").exists();

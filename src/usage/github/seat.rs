@@ -1,8 +1,9 @@
 //! `/orgs/{org}/copilot/billing/seats` and `/orgs/{org}/copilot/billing` (REST API, "Copilot user management"), as far as the
 //! allowlist and the traffic tell.
 //!
-//! Addresses and node ids are made of logins and numbers as GitHub makes them. Since when a user is on the allowlist nobody
-//! knows: `created_at`, which GitHub's schema wants, is the epoch.
+//! Addresses and node ids are made of logins and numbers as GitHub makes them. What GitHub's schema wants and nobody knows here
+//! is the zero of its type, or left out with [`Gaps::Omit`]: `created_at` (since when a user is on the allowlist), and the
+//! number and node id of an account that was never told.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -40,7 +41,7 @@ pub struct Seat {
     assigning_team: Option<Team>,
 }
 
-/// GitHub's `simple-user`. What is made of the account's number is left out where that is not known.
+/// GitHub's `simple-user`. Clients with types want a number; 0 is nobody's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Assignee {
     login: String,
@@ -67,13 +68,13 @@ struct Assignee {
 }
 
 impl Assignee {
-    fn of(identity: Identity<'_>) -> Self {
+    fn of(identity: Identity<'_>, gaps: Gaps) -> Self {
         let login = identity.login;
         let of_user = |rest: &str| format!("{API}/users/{login}{rest}");
         Self {
             login: login.to_owned(),
-            id: identity.id,
-            node_id: identity.id.map(|id| node_id("User", id)),
+            id: gaps.fill(identity.id),
+            node_id: gaps.fill(identity.id.map(|id| node_id("User", id))),
             avatar_url: format!("{SITE}/{login}.png"),
             gravatar_id: "",
             url: of_user(""),
@@ -134,7 +135,7 @@ pub fn seat(organization: &str, holder: Holder<'_>, gaps: Gaps) -> Seat {
         last_activity_editor: holder.client.and_then(last_activity_editor),
         pending_cancellation_date: None,
         plan_type: plan_type(holder.plan).unwrap_or("unknown"),
-        assignee: Assignee::of(holder.identity),
+        assignee: Assignee::of(holder.identity, gaps),
         assigning_team: holder.team.map(|team| team_of(organization, team)),
     }
 }

@@ -23,6 +23,9 @@ fn what_is_not_known_of_a_seat() {
     assert_eq!((seat.get("created_at"), seat.get("assigning_team")), (None, None));
     assert_eq!((seat["assignee"].get("id"), seat["assignee"].get("node_id")), (None, None));
     assert_eq!((&seat["plan_type"], &seat["assignee"]["login"]), (&json!("unknown"), &json!("ada")));
+    let zero = value(&super::seat("example", stranger, Gaps::Zero));
+    assert_eq!((&zero["assignee"]["id"], &zero["assignee"]["node_id"]), (&json!(0), &json!("")));
+    assert_eq!((&zero["created_at"], zero.get("assigning_team")), (&json!("1970-01-01T00:00:00Z"), None));
 }
 
 #[test]
