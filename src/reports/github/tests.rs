@@ -256,13 +256,16 @@ fn unknown_numbers_are_left_out_where_that_is_wanted() {
     assert_eq!(serde_json::to_value(site.reports.seats(1, 1).unwrap()).unwrap()["seats"][0].get("created_at"), None);
 }
 
-/// A reader that goes away.
-struct Gone(usize);
+/// A reader that fails once, and counts how often it was handed something.
+struct Stumbling {
+    handed: usize,
+    fails_at: usize,
+}
 
-impl Write for Gone {
+impl Write for Stumbling {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 = self.0.checked_sub(1).ok_or(io::ErrorKind::BrokenPipe)?;
-        Ok(bytes.len())
+        self.handed += 1;
+        if self.handed == self.fails_at { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(bytes.len()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -273,8 +276,10 @@ impl Write for Gone {
 #[test]
 fn a_reader_that_goes_away_ends_the_report() {
     let site = site(Unknown::Zero);
-    let error = site.reports.users_28_day(today(), &mut Gone(3)).unwrap_err();
+    let mut reader = Stumbling { handed: 0, fails_at: 3 };
+    let error = site.reports.users_28_day(today(), &mut reader).unwrap_err();
     assert!(matches!(error, ReportError::Write(error) if error.kind() == io::ErrorKind::BrokenPipe));
+    assert_eq!(reader.handed, 3);
 }
 
 #[test]
