@@ -12,6 +12,8 @@ use std::ops::ControlFlow;
 use chrono::{Datelike as _, NaiveDate};
 
 pub(super) use questions::{activity, last_seen, organization_days, totals, user_days};
+#[cfg(feature = "sim")]
+pub(super) use refresh::put;
 pub(super) use refresh::{refresh, renew};
 
 use crate::usage::{Client, OrganizationDay, Totals, UserDay};

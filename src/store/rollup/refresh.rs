@@ -17,9 +17,19 @@ pub(in crate::store) fn refresh<W: WriteRows>(rows: &mut W, limit: usize) -> Res
 
 /// Makes these days anew, and all that is a sum of them.
 pub(in crate::store) fn renew<W: WriteRows>(rows: &mut W, days: &BTreeSet<DayOf>) -> Result<(), W::Error> {
+    let folded = rows.folded(days)?;
+    put(rows, days, folded)
+}
+
+/// Stores these days as they are, and all that is a sum of them.
+pub(in crate::store) fn put<W: WriteRows>(
+    rows: &mut W,
+    days: &BTreeSet<DayOf>,
+    known: BTreeMap<DayOf, UserDay>,
+) -> Result<(), W::Error> {
     let mut before = rows.stored(days)?;
     let mut changed = BTreeMap::new();
-    for (of, after) in rows.folded(days)? {
+    for (of, after) in known {
         let before = before.remove(&of).unwrap_or_default();
         if before != after {
             rows.put_day(&of, &after)?;

@@ -128,6 +128,16 @@ impl SqliteStore {
         }
     }
 
+    /// Stores days of users that no events tell of, for measurements of stores that are years old.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    #[cfg(feature = "sim")]
+    pub fn put_days(&self, days: BTreeMap<(NaiveDate, String), UserDay>) -> Result<()> {
+        let keys = days.keys().cloned().collect();
+        self.write(|transaction| rollup::put(&mut Rows(transaction), &keys, days))
+    }
+
     fn of(path: &Path, writer: Option<Writer>) -> Self {
         Self { path: path.to_owned(), writer: Mutex::new(writer), readers: Readers::new(path) }
     }
