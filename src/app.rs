@@ -142,17 +142,13 @@ impl App {
         let leafs = Arc::new(leaf_authority(ca, &live)?);
 
         let files = RecordFiles::open(&settings.log_dir)?;
-        let mut registry = Registry::with_prefix(metrics::PREFIX);
-        let metrics = Arc::new(Metrics::register(&mut registry));
-        metrics::register_runtime(&mut registry);
-        metrics::count_panics(Arc::clone(&metrics));
+        let (mut registry, metrics) = new_metrics(&live);
         let store = store::open::to_write(&settings)?;
         let (spool, recorder) = start_recorder(&live, &store, files.clone(), Arc::clone(&metrics))?;
         let source = Arc::new(ReportSource::new(Arc::clone(&live), store));
         let usage = usage_metrics(Arc::clone(&source), &metrics);
         let desk = Desk::new(source).map_err(|source| StartError::Io { path: settings.log_dir.clone(), source })?;
         registry.register_collector(Box::new(SpoolMetrics(Arc::clone(&spool))));
-        register_reload(&mut registry, Arc::clone(&live));
         let recorder = Arc::new(std::sync::Mutex::new(recorder));
         let (proxy_listener, proxy_address) = bind("listen", settings.listen)?;
         let (admin_listener, admin_address) = bind("admin_listen", settings.admin_listen)?;
@@ -160,14 +156,8 @@ impl App {
         let health = health(&live, &folder, &spool, &recorder, certificate.clone());
         register_condition(&mut registry, &health, certificate.not_after().timestamp());
         let onboarding = Arc::new(ArcSwap::from_pointee(onboarding(&live.current(), certificate, proxy_address)));
-        let pages = AdminState {
-            onboarding: Arc::clone(&onboarding),
-            health,
-            metrics: Arc::new(registry),
-            usage,
-            access,
-            desk: Arc::new(desk),
-        };
+        let (page, metrics_page, desk) = (Arc::clone(&onboarding), Arc::new(registry), Arc::new(desk));
+        let pages = AdminState { onboarding: page, health, metrics: metrics_page, usage, access, desk };
         let proxy = Proxy::new(proxy::Parts {
             live: Arc::clone(&live),
             leafs,
@@ -246,6 +236,16 @@ impl App {
         );
         finished && accepted
     }
+}
+
+/// What copilens counts about itself, and where `/metrics` reads it.
+fn new_metrics(live: &Arc<Live>) -> (Registry, Arc<Metrics>) {
+    let mut registry = Registry::with_prefix(metrics::PREFIX);
+    let metrics = Arc::new(Metrics::register(&mut registry));
+    metrics::register_runtime(&mut registry);
+    metrics::count_panics(Arc::clone(&metrics));
+    register_reload(&mut registry, Arc::clone(live));
+    (registry, metrics)
 }
 
 /// The name's second half is the one that Prometheus and Alertmanager give theirs.

@@ -1,6 +1,6 @@
 //! `forget`: takes a person out of all that copilens keeps; the totals stay.
 
-use std::io::Write;
+use std::io::{self, BufRead as _, IsTerminal as _, Write};
 use std::path::Path;
 
 use crate::app::{DrainError, LogFolder, drain};
@@ -15,7 +15,7 @@ use crate::store;
 pub(crate) struct Arguments {
     /// The user
     name: String,
-    /// Do it: it cannot be undone
+    /// Do not ask first, on a terminal: it cannot be undone
     #[arg(long)]
     yes: bool,
 }
@@ -23,14 +23,8 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, sources: &Sources, out: &mut dyn Write) -> Result<(), Failure> {
     let user: UserName = arguments.name.parse()?;
     let loaded = sources.load()?;
-    if !arguments.yes {
-        return Err(Failure::new(
-            USAGE,
-            format!(
-                "nothing was removed: `copilens forget {user} --yes` removes all records of {user} for good and books the counts \
-                 on a pseudonym"
-            ),
-        ));
+    if !arguments.yes && io::stdin().is_terminal() && !is_confirmed(&user)? {
+        return Err(Failure::new(USAGE, "nothing was removed"));
     }
     let settings = loaded.settings.clone();
     let folder = LogFolder::lock(&settings.log_dir)?;
@@ -53,7 +47,20 @@ pub(crate) fn run(arguments: &Arguments, sources: &Sources, out: &mut dyn Write)
     Ok(())
 }
 
-fn tell(user: &UserName, forgotten: &Forgotten, out: &mut dyn Write) -> std::io::Result<()> {
+/// Asks the person at the terminal.
+fn is_confirmed(user: &UserName) -> io::Result<bool> {
+    let mut terminal = io::stderr();
+    write!(
+        terminal,
+        "All records of {user} go for good, and the counts are booked on a pseudonym. Type {user} to go on: "
+    )?;
+    terminal.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(answer.trim() == user.as_str())
+}
+
+fn tell(user: &UserName, forgotten: &Forgotten, out: &mut dyn Write) -> io::Result<()> {
     if *forgotten == Forgotten::default() {
         return writeln!(out, "There is nothing of {user}.");
     }
@@ -66,7 +73,7 @@ fn tell(user: &UserName, forgotten: &Forgotten, out: &mut dyn Write) -> std::io:
 }
 
 /// A damaged store that was set aside holds names, though no texts.
-fn tell_of_damaged_stores(log_dir: &Path, out: &mut dyn Write) -> std::io::Result<()> {
+fn tell_of_damaged_stores(log_dir: &Path, out: &mut dyn Write) -> io::Result<()> {
     let aside = format!("{}.corrupt-", store::FILE_NAME);
     for entry in log_dir.read_dir()?.flatten() {
         if entry.file_name().to_string_lossy().starts_with(&aside) {

@@ -1,6 +1,8 @@
 //! `copilens forget`: nothing that a person wrote or was answered is left, everybody else's is, and the totals stay.
 
 use std::fs;
+use std::io::{self, Write as _};
+use std::process::{Command, Stdio};
 
 use copilens::sim::tls::Alpn;
 use serde_json::Value;
@@ -41,6 +43,21 @@ async fn work(copilens: &Copilens) -> [Vec<String>; 2] {
     [alices, bobs]
 }
 
+/// What a command says on a terminal where somebody types; `None` without script(1).
+fn said_on_a_terminal(site: &Site, arguments: &str, typed: &str) -> Option<(Option<i32>, String)> {
+    let shell = format!("{} {arguments}", env!("CARGO_BIN_EXE_copilens"));
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--command", &shell, "/dev/null"]).current_dir(site.path(""));
+    let started = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let Ok(mut script) = started else {
+        let _ = writeln!(io::stderr(), "skipped: forget on a terminal: script(1) is not on this machine");
+        return None;
+    };
+    script.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+    let output = script.wait_with_output().unwrap();
+    Some((output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned()))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forgotten_person_is_in_no_file_and_the_totals_stay() {
     let upstream = Upstream::start().await;
@@ -53,12 +70,16 @@ async fn a_forgotten_person_is_in_no_file_and_the_totals_stay() {
     assert!(code == Some(75) && text.contains("another copilens"), "{text}");
     let (_, site) = copilens.stop();
     fs::write(site.path("logs/spool/0000000000000007.damaged"), &alices[0]).unwrap();
-    let (code, text) = said(&site, &["forget", "alice"]);
-    assert!(code == Some(64) && text.contains("nothing was removed") && text.contains("--yes"), "{text}");
+    if let Some((code, text)) = said_on_a_terminal(&site, "forget alice", "bob\n") {
+        assert!(
+            code == Some(64) && text.contains("Type alice to go on") && text.contains("nothing was removed"),
+            "{text}"
+        );
+    }
     assert!(!files_with(&site.path("logs"), &alices[0]).is_empty());
     let before = report(&site);
 
-    let (code, text) = said(&site, &["forget", "alice", "--yes"]);
+    let (code, text) = said(&site, &["forget", "alice"]);
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("1 records that waited") && text.contains("1 unreadable spool segments"), "{text}");
     assert!(text.contains("alice is still on the allowlist"), "{text}");
