@@ -133,7 +133,7 @@ fn login(text: &str) -> Option<String> {
 }
 
 /// The name of a plan or an allowance.
-fn word(text: &str) -> Option<String> {
+pub(super) fn word(text: &str) -> Option<String> {
     is_name(text, |byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)).then(|| text.to_owned())
 }
 

@@ -5,6 +5,7 @@
 
 use percent_encoding::percent_decode_str;
 
+use super::account;
 use super::observation::Quota;
 
 const PREFIX: &str = "x-quota-snapshot-";
@@ -23,7 +24,8 @@ fn quota(name: &str, value: &str) -> Option<Quota> {
     };
     let number = |key| field(key)?.parse().ok().filter(|number: &f64| number.is_finite());
     let quota = Quota {
-        name: name.to_owned(),
+        // Part of a key in the store, so it is bounded like those that bodies tell.
+        name: account::word(name)?,
         entitlement: number("ent"),
         percent_remaining: number("rem"),
         overage: number("ov"),
@@ -74,6 +76,9 @@ mod tests {
     fn what_says_nothing_is_no_quota() {
         for value in ["", "&&=", "ent", "ent=many", "rem=NaN&ent=inf", "ov=1", "%FF=%FF&rst=%FF"] {
             assert_eq!(of(&[("x-quota-snapshot-chat", value)]), [], "{value}");
+        }
+        for name in [String::new(), "a".repeat(65), "no name".to_owned()] {
+            assert_eq!(of(&[(&format!("x-quota-snapshot-{name}"), "rem=1&ent=1")]), [], "{name}");
         }
     }
 }

@@ -335,7 +335,10 @@ impl UsageStore for PostgresStore {
         users: Option<&BTreeSet<String>>,
         each: &mut dyn FnMut(NaiveDate, &str, UserDay) -> ControlFlow<()>,
     ) -> Result<()> {
-        self.ask_rows(|rows| rollup::user_days(rows, from, to, users, each))
+        self.pool.with(|client| {
+            let mut snapshot = questions::patient_snapshot(client)?;
+            rollup::user_days(&mut Rows::new(&mut snapshot), from, to, users, each)
+        })
     }
 
     fn organization_days(&self, from: NaiveDate, to: NaiveDate) -> Result<BTreeMap<NaiveDate, OrganizationDay>> {

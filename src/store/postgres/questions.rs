@@ -170,6 +170,13 @@ pub(super) fn snapshot(client: &mut Client) -> Answer<Transaction<'_>> {
     Ok(client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start()?)
 }
 
+/// As [`snapshot`], for questions whose answer is handed out piece by piece: who takes them may be slow.
+pub(super) fn patient_snapshot(client: &mut Client) -> Answer<Transaction<'_>> {
+    let mut snapshot = snapshot(client)?;
+    snapshot.batch_execute("SET LOCAL idle_in_transaction_session_timeout = 0")?;
+    Ok(snapshot)
+}
+
 pub(super) fn day(client: &mut Client, day: NaiveDate) -> Answer<DayUsage> {
     let mut usage = DayUsage::new(day);
     let mut snapshot = snapshot(client)?;
@@ -216,9 +223,7 @@ pub(super) fn events(
     user: Option<&str>,
     each: &mut dyn FnMut(UsageEvent) -> ControlFlow<()>,
 ) -> Answer<()> {
-    let mut snapshot = snapshot(client)?;
-    // Who takes the events may be slow.
-    snapshot.batch_execute("SET LOCAL idle_in_transaction_session_timeout = 0")?;
+    let mut snapshot = patient_snapshot(client)?;
     let sql = format!("SELECT {} {}", row::COLUMNS, if user.is_some() { EVENTS_OF_USER } else { EVENTS_OF_DAY });
     for day in days(&mut snapshot)?.into_iter().filter(|day| (from..=to).contains(day)) {
         let mut last = (user.unwrap_or_default().to_owned(), Vec::new());

@@ -258,6 +258,36 @@ fn a_server_that_was_away_is_found_again() {
     assert_eq!(store.insert(&[completion(2, "ada"), completion(1, "ada")]).unwrap().new, [true, false]);
 }
 
+#[test]
+fn who_takes_an_answer_piece_by_piece_may_be_slow() {
+    let Some(server) = Server::shared() else { return };
+    let store = Schema::new(server).open_as("one");
+    let (yesterday, today) = (completion(1, "ada"), completion(2, "ada"));
+    let yesterday = UsageEvent { ended_at: yesterday.ended_at - TimeDelta::days(1), ..yesterday };
+    let (from, to) = (yesterday.day(), today.day());
+    store.insert(&[yesterday, today]).unwrap();
+    let impatient = "SET idle_in_transaction_session_timeout = '100ms'";
+    let slowly = || {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        ControlFlow::Continue(())
+    };
+    let mut days = Vec::new();
+    store.pool.with(|client| Ok(client.batch_execute(impatient)?)).unwrap();
+    let asked = store.user_days(from, to, None, &mut |day, _, _| {
+        days.push(day);
+        slowly()
+    });
+    asked.unwrap();
+    assert_eq!(days, [from, to]);
+    let mut events = 0;
+    let asked = store.events(from, to, None, &mut |_| {
+        events += 1;
+        slowly()
+    });
+    asked.unwrap();
+    assert_eq!(events, 2);
+}
+
 /// Exchanges of two users on one day, and telemetry of the next day that their suggestions were shown and accepted.
 fn arrivals() -> (Vec<UsageEvent>, Vec<Noticed>) {
     let user = |n: u32| if n.is_multiple_of(3) { "grace" } else { "ada" };

@@ -125,7 +125,7 @@ impl Fold {
         self.see_client(event, &cell);
         self.see_session(event);
         let counts = self.counts_of(event);
-        if event.edits.files + event.edits.lines_added + event.edits.lines_removed > 0 {
+        if !event.edits.is_none() {
             self.add_edits(event, &cell);
         }
         self.count(cell, &counts);
