@@ -3,11 +3,12 @@
 use chrono::NaiveDate;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::acceptance::{self, Changes};
+use super::acceptance;
 use super::row::Columns;
 use crate::copilot::observation::Observation;
 use crate::copilot::vocabulary::{Class, Kind};
 use crate::store::fact::{Action, Booked, Booking, Fact, Session, Suggestion};
+use crate::store::sums::Changes;
 use crate::usage::{IdDigest, Told, UsageEvent, id_digest};
 
 const SUGGESTION: &str = "

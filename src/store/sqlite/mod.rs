@@ -22,11 +22,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, NaiveDate, Utc};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use self::acceptance::Changes;
 use self::error::Context;
 use self::readers::Readers;
 use self::rollups::Rows;
 use super::disguise::Disguise;
+use super::sums::Changes;
 use super::{AccountUse, Inserted, LastEditor, Noticed, Result, StoreError, Taken, UsageStore, rollup};
 use crate::copilot::observation::{Notice, Quota};
 use crate::exchange::ExchangeId;
@@ -196,7 +196,7 @@ impl UsageStore for SqliteStore {
             let mut changes = Changes::default();
             let new =
                 events.iter().map(|event| insert(transaction, &mut changes, event)).collect::<rusqlite::Result<_>>()?;
-            Ok(Inserted { new, rebooked: changes.apply(transaction)? })
+            Ok(Inserted { new, rebooked: acceptance::apply(transaction, changes)? })
         })
     }
 
@@ -216,7 +216,7 @@ impl UsageStore for SqliteStore {
                 take(transaction, &mut changes, noticed)?;
             }
             let gains = changes.take_gains();
-            Ok(Taken { days: changes.apply(transaction)?, gains })
+            Ok(Taken { days: acceptance::apply(transaction, changes)?, gains })
         })
     }
 
@@ -400,7 +400,7 @@ fn put(
         accounts::take_event(transaction, &event)?;
         facts::rebook(transaction, &mut changes, &event)?;
     }
-    changes.apply(transaction).map(drop)
+    acceptance::apply(transaction, changes).map(drop)
 }
 
 fn take(transaction: &Transaction<'_>, changes: &mut Changes, noticed: &Noticed) -> rusqlite::Result<()> {
