@@ -78,15 +78,21 @@ impl Sheet {
         self.at = Some(at);
     }
 
+    /// Sets a value. Of several of one series and moment the last one holds: people who share a login are one in some series,
+    /// and readers refuse what is there twice.
     pub(super) fn set(&mut self, name: &str, help: &'static str, labels: &Labels, value: f64) {
         let point = (self.at, value);
         if !self.families.contains_key(name) {
             self.families.insert(name.to_owned(), Family { help, series: BTreeMap::new() });
         }
         let Some(family) = self.families.get_mut(name) else { return };
-        match family.series.get_mut(labels) {
-            Some(points) => points.push(point),
-            None => drop(family.series.insert(labels.clone(), vec![point])),
+        let Some(points) = family.series.get_mut(labels) else {
+            family.series.insert(labels.clone(), vec![point]);
+            return;
+        };
+        match points.last_mut().filter(|last| last.0 == self.at) {
+            Some(last) => *last = point,
+            None => points.push(point),
         }
     }
 
@@ -139,6 +145,17 @@ mod tests {
         b 1.5
         b{ide="vscode"} 2
         "#);
+    }
+
+    #[test]
+    fn a_series_has_one_value_at_a_time() {
+        let mut sheet = Sheet::default();
+        let of_team = Labels::default().with("user_login", "octo-cat").with("team_slug", "core");
+        for value in [1.0, 2.0] {
+            sheet.set("a", "A", &of_team, value);
+        }
+        let body = sheet.take().map(Result::unwrap).next().unwrap().2;
+        assert_eq!(String::from_utf8(body).unwrap(), "a{user_login=\"octo-cat\",team_slug=\"core\"} 2\n");
     }
 
     #[test]

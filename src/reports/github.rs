@@ -13,8 +13,8 @@ use super::lines::Lines;
 use super::{Person, Reports, Result, team_id};
 use crate::config::Unknown;
 use crate::usage::github::{
-    Audience, Billing, ClosedMetrics, Gaps, Holder, OrganizationReport, Seats, TeamMember, Window, billing,
-    closed_metrics, organization, phase, phases, seat, user,
+    Audience, Billing, ClosedMetrics, Gaps, Holder, OrganizationReport, PhaseTotals, Seats, TeamMember, Window,
+    billing, closed_metrics, organization, phase, phases, seat, user,
 };
 use crate::usage::{Activity, OrganizationDay};
 
@@ -70,11 +70,22 @@ impl Reports {
             return Ok(lines.count());
         }
         let usage = self.store.organization_days(day, day)?.remove(&day).unwrap_or_default();
-        let totals = self.store.totals(day, day)?;
-        let users = activity.iter().filter_map(|user| Some((phase(Some(user), 0), totals.get(&user.user)?)));
-        let phases = phases(users, self.gaps());
+        let phases = self.phases(day, &activity, 0, self.gaps())?;
         lines.write(&organization(day, &usage, audience, Some(phases), self.gaps()))?;
         Ok(lines.count())
+    }
+
+    /// Who was in which phase of adoption on a day that lies `ago` days before the end of `activity`, and did what on it.
+    pub(super) fn phases(
+        &self,
+        day: NaiveDate,
+        activity: &[Activity],
+        ago: u32,
+        gaps: Gaps,
+    ) -> Result<Vec<PhaseTotals>> {
+        let totals = self.store.totals(day, day)?;
+        let users = activity.iter().filter_map(|user| Some((phase(Some(user), ago), totals.get(&user.user)?)));
+        Ok(phases(users, gaps))
     }
 
     /// organization-28-day and enterprise-28-day: one wrapper with the records of the 28 days that end with `end`, without those
@@ -193,6 +204,7 @@ fn window(end: NaiveDate) -> Window {
     Window { report_start_day: start, report_end_day: end }
 }
 
-fn days_between(day: NaiveDate, end: NaiveDate) -> u32 {
+/// How many days `day` lies before `end`.
+pub(super) fn days_between(day: NaiveDate, end: NaiveDate) -> u32 {
     u32::try_from((end - day).num_days()).unwrap_or_default()
 }

@@ -11,9 +11,9 @@ use std::ops::ControlFlow;
 use chrono::{Days, NaiveDate};
 
 use super::exposition::Sheet;
+use super::github::days_between;
 use super::{Reports, Result, coralogix, day_gauges};
-use crate::usage::Activity;
-use crate::usage::github::{Audience, Gaps, PhaseTotals, phase, phases};
+use crate::usage::github::{Audience, Gaps, phase};
 
 /// Days whose trailing months one look at the 64 days of activity covers.
 const DAYS_AT_ONCE: u64 = 64 - 28 + 1;
@@ -50,17 +50,10 @@ impl Reports {
             let audience = Audience::of(&activity, days_between(date, to));
             sheet.at(last_second(date));
             day_gauges::organization(sheet, &day, audience);
-            let phases = self.phases(date, &activity, days_between(date, to))?;
+            let phases = self.phases(date, &activity, days_between(date, to), Gaps::Omit)?;
             coralogix::organization(sheet, &self.organization, (date, &day), audience, phases);
         }
         Ok(())
-    }
-
-    /// Who was in which phase of adoption on a day that lies `ago` days before the end of `activity`, and did what on it.
-    pub(super) fn phases(&self, date: NaiveDate, activity: &[Activity], ago: u32) -> Result<Vec<PhaseTotals>> {
-        let totals = self.store.totals(date, date)?;
-        let users = activity.iter().filter_map(|user| Some((phase(Some(user), ago), totals.get(&user.user)?)));
-        Ok(phases(users, Gaps::Omit))
     }
 
     /// Families must not be mixed, and all of users' families are made in one go over their days, so each has a file of its own
@@ -100,10 +93,6 @@ impl Reports {
         })?;
         Ok(sheet)
     }
-}
-
-fn days_between(from: NaiveDate, to: NaiveDate) -> u32 {
-    u32::try_from((to - from).num_days()).unwrap_or(u32::MAX)
 }
 
 /// Of a UTC day, in seconds since 1970: what Coralogix stamps a day's values with.

@@ -21,7 +21,7 @@ use super::openmetrics::last_second;
 use super::{Person, ReportSource, Reports, Result, day_gauges};
 use crate::config::Compat;
 use crate::metrics::OTHERS;
-use crate::usage::github::{Audience, phase};
+use crate::usage::github::{Audience, Gaps, phase};
 use crate::usage::{OrganizationDay, UserDay};
 
 /// How long what was made is good for: this, or as many times what it took to make.
@@ -158,7 +158,7 @@ impl Reports {
         let audience = Audience::of(&activity, 1);
         day_gauges::organization(sheet, &day, audience);
         if compat.contains(&Compat::Coralogix) {
-            let phases = self.phases(yesterday, &activity, 1)?;
+            let phases = self.phases(yesterday, &activity, 1, Gaps::Omit)?;
             coralogix::organization(sheet, &self.organization, (yesterday, &day), audience, phases);
         }
         if !compat.is_empty() {
