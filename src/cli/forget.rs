@@ -37,6 +37,12 @@ pub(crate) fn run(arguments: &Arguments, sources: &Sources, out: &mut dyn Write)
     let files = RecordFiles::open(&settings.log_dir)?;
     let forgotten = forget(&files, &*store, &user)?;
     tell(&user, &forgotten, out)?;
+    if store.is_shared() {
+        writeln!(
+            out,
+            "Other proxies of this database keep records and day files of their own: run `copilens forget {user}` on each."
+        )?;
+    }
     tell_of_damaged_stores(&settings.log_dir, out)?;
     if is_listed {
         writeln!(

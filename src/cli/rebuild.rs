@@ -8,7 +8,7 @@ use chrono::NaiveDate;
 use crate::app::LogFolder;
 use crate::cli::Failure;
 use crate::config::{Settings, Sources, StoreUrl};
-use crate::recorder::{RecordFiles, rebuild};
+use crate::recorder::{RecordFiles, rebuild, refresh_all};
 use crate::store::{self, SqliteStore, StoreError, UsageStore};
 
 /// The days to make anew.
@@ -31,6 +31,7 @@ pub(crate) fn run(arguments: &Arguments, sources: &Sources, out: &mut dyn Write)
     if (arguments.from, arguments.to) == (None, None) {
         store.mark_whole()?;
     }
+    refresh_all(&*store)?;
     for (path, reason) in &rebuilt.unreadable {
         writeln!(out, "left out: {}: {reason}", path.display())?;
     }

@@ -47,6 +47,7 @@ pub use legacy::{Import, ImportError, Imported, LeftOut};
 pub use rebuild::{RebuildError, Rebuilt, rebuild};
 pub use record::Record;
 pub use retention::{Swept, sweep};
+pub use rollups::refresh_all;
 pub use worker::{Recorder, RunningRecorder, stand_back};
 
 pub use crate::spool::Ack;

@@ -14,6 +14,18 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Of the time passed, at most one part in this many is spent while exchanges wait, and while none do.
 const SHARE: (u32, u32) = (20, 2);
 
+/// Likewise, where nothing else waits.
+const AT_ONCE_ALONE: usize = 1000;
+
+/// Brings all roll-ups in step, for commands that have changed many days: each question would fold what is left anew.
+///
+/// # Errors
+/// Where the store cannot be read or written.
+pub fn refresh_all(store: &dyn UsageStore) -> Result<(), StoreError> {
+    while store.refresh(AT_ONCE_ALONE)? {}
+    Ok(())
+}
+
 /// Refreshes roll-ups when it is time.
 pub(super) struct RollUps {
     store: Arc<dyn UsageStore>,

@@ -80,7 +80,8 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 async fn begin(desk: &Arc<Desk>, file: ReportFile, is_gzip: bool) -> std::result::Result<Reader, Problem> {
     let making = desk.may_make().await?;
     let folder = desk.source.live().current().settings.log_dir.clone();
-    let (writer, mut reader) = ends(&folder).map_err(ReportError::from)?;
+    let made = tokio::task::spawn_blocking(move || ends(&folder)).await.map_err(io::Error::other);
+    let (writer, mut reader) = made.flatten().map_err(ReportError::from)?;
     let asked = Arc::clone(desk);
     let made = tokio::task::spawn_blocking(move || {
         let _making = making;

@@ -32,6 +32,7 @@ use self::walk::{Found, Walk};
 use super::days::write_day;
 use super::files::{FileError, RecordFiles};
 use super::record::RecordError;
+use super::rollups::refresh_all;
 use crate::exchange::ExchangeId;
 use crate::identity::Content;
 use crate::store::{StoreError, UsageStore};
@@ -41,8 +42,6 @@ use crate::usage::UsageEvent;
 const BATCH: usize = 256;
 /// Likewise the bytes of their files: so much is held in memory.
 const BATCH_BYTES: u64 = 32 << 20;
-/// Roll-ups brought in step at a time.
-const ROLL_UPS: usize = 1000;
 /// Longest editor's label, in characters. No true one comes near.
 const LONGEST_LABEL: usize = 256;
 
@@ -156,7 +155,7 @@ impl Import<'_> {
         for day in &imported.days {
             write_day(self.files, *day, &self.store.day(*day)?)?;
         }
-        while self.store.refresh(ROLL_UPS)? {}
+        refresh_all(self.store)?;
         Ok(imported)
     }
 
