@@ -65,18 +65,21 @@ async fn ghost_text_accepted_whole_in_part_and_not_at_all() {
     let part = told(&stage, "ghostText.accepted", &ids[1]);
     assert_eq!((part.property("compType"), part.measurement("compCharLen")), ("partial", Some(5.0)));
     told(&stage, "ghostText.rejected", &ids[2]);
+    // In some runs the client sends Microsoft nothing at all, from its first event on.
     let copies = stage.second_copies();
-    assert_eq!(copies.iter().filter(|event| event.name() == "ghostText.accepted").count(), 2);
+    assert!(copies.is_empty() || copies.iter().filter(|event| event.name() == "ghostText.accepted").count() == 2);
     assert_eq!(stage.classes("alice", "completions", 3), BTreeMap::from([("turn".to_owned(), 3)]));
     let usage = stage.usage("alice", |usage| usage["completions_count"] == 3);
     assert_eq!(usage["completions"], json!({"JetBrains-IC-2026.1": {"python": 3}}), "{usage}");
     assert_eq!(usage["features"], json!({"code_completion": 3}), "{usage}");
     assert_eq!(usage["models"], json!({"gpt-41-copilot": 3}), "{usage}");
-    // Each event came twice, to GitHub and to Microsoft, and counts once.
-    let usage =
-        stage.usage("alice", |usage| usage["shown"] == 3 && usage["acceptance"]["completions"]["rejected"] == 1);
-    let accepted = [&usage["accepted"], &usage["acceptance"]["completions"]["accepted_partially"]];
-    assert_eq!((accepted, &usage["lines_accepted"]), ([&json!(2), &json!(1)], &json!(lines + 1)), "{usage}");
+    // An event that came twice, to GitHub and to Microsoft, counts once. Microsoft's copy does not say what was accepted as a
+    // whole: until GitHub's is there, too, it is a part.
+    let usage = stage.usage("alice", |usage| {
+        let fates = &usage["acceptance"]["completions"];
+        usage["shown"] == 3 && fates["accepted_partially"] == 1 && fates["rejected"] == 1
+    });
+    assert_eq!([&usage["accepted"], &usage["lines_accepted"]], [2, lines + 1], "{usage}");
     let line = stage.report("alice");
     assert_eq!([&line["shown"], &line["accepted"], &line["lines_accepted"]], [3, 2, lines + 1], "{line}");
     let accounts = line["accounts"].as_array().unwrap();
