@@ -41,7 +41,7 @@ pub enum Feature {
 impl Feature {
     /// GitHub's name.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::CodeCompletion => "code_completion",
             Self::ChatInline => "chat_inline",

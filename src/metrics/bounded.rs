@@ -7,10 +7,10 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
+use crate::usage::OTHERS;
+
 /// Values of the label; the ones after that count as [`OTHERS`].
 const MOST: usize = 64;
-/// The value that stands for those beyond [`MOST`].
-const OTHERS: &str = "others";
 
 /// Counts by a word. Cheap enough where what is counted is rare.
 #[derive(Debug, Clone)]

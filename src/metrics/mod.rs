@@ -25,7 +25,7 @@ pub use self::labels::{Credentials, RequestKind, StatusClass, TunnelRoute, Upstr
 pub use self::runtime::register_runtime;
 pub use self::scraped::{register_scraped, tell};
 pub use self::series::{Labelled, Series};
-pub use self::usage::{Gained, OTHERS, UsageMetrics, is_word, register_usage};
+pub use self::usage::{Gained, UsageMetrics, is_word, register_usage};
 use crate::copilot::Reason;
 use crate::copilot::vocabulary::{Class, Kind};
 

@@ -23,10 +23,8 @@ use self::table::{Recent, Table};
 use self::timings::Timings;
 use crate::copilot::vocabulary::{Class, Kind};
 use crate::copilot::{Feature, Ide, split_version};
-use crate::usage::{Acceptance, Cell, UNKNOWN, UsageEvent};
+use crate::usage::{Acceptance, Cell, OTHERS, UNKNOWN, UsageEvent};
 
-/// The value of a label that stands for those beyond its limit.
-pub const OTHERS: &str = "others";
 /// Characters of the longest word that may stand in a label.
 const LONGEST: usize = 100;
 
@@ -73,7 +71,7 @@ impl UsageMetrics {
         live.timings.add(event, &cell.model);
         let edits = Row::of_edits(event.edits);
         if !edits.is_none() {
-            let feature = if is_no_editor(event) { &event.feature } else { Feature::AgentEdit.as_str() };
+            let feature = if event.is_of_no_editor() { &event.feature } else { Feature::AgentEdit.as_str() };
             let edited = live.table.cell(&Cell { feature: feature.to_owned(), ..of_event(event) });
             live.table.add(edited, &edits);
         }
@@ -105,15 +103,10 @@ impl UsageMetrics {
     }
 }
 
-/// The CLI and the app stand for themselves, beside the editors.
-fn is_no_editor(event: &UsageEvent) -> bool {
-    [Feature::CopilotCli, Feature::CopilotApp].iter().any(|feature| feature.as_str() == event.feature)
-}
-
 /// Where an exchange is counted, in the client's words.
 fn of_event(event: &UsageEvent) -> Cell {
     let word = |word: &Option<String>| word.clone().unwrap_or_else(|| UNKNOWN.to_owned());
-    let ide = if is_no_editor(event) { Some(event.feature.clone()) } else { event.ide.clone() };
+    let ide = if event.is_of_no_editor() { Some(event.feature.clone()) } else { event.ide.clone() };
     Cell {
         ide: ide.unwrap_or_else(|| Ide::Others.as_str().to_owned()),
         feature: event.feature.clone(),

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::metrics::{OTHERS, is_word};
-use crate::usage::{Cell, Cells, Counts};
+use crate::metrics::is_word;
+use crate::usage::{Cell, Cells, Counts, OTHERS};
 
 /// The sums of cells that have the same key; those without are left out.
 pub(super) fn sums<'a, K: Ord>(cells: &'a Cells, key: impl Fn(&'a Cell) -> Option<K>) -> BTreeMap<K, Counts> {

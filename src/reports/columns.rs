@@ -6,6 +6,7 @@ use std::rc::Rc;
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::Person;
+use crate::copilot::Feature;
 use crate::usage::{Cell, Counts, UNKNOWN, UsageEvent};
 
 /// A column of a table whose rows are made of `R`s.
@@ -46,7 +47,7 @@ impl UsageRow {
     /// A count of what only an editor's telemetry tells. The CLI, the app and file edits have none and need none: what they do
     /// is known without.
     fn told(&self, count: u64) -> Option<u64> {
-        let needs_none = self.cell.ide.is_empty() || self.cell.feature == "agent_edit";
+        let needs_none = self.cell.ide.is_empty() || self.cell.feature == Feature::AgentEdit.as_str();
         (self.telemetry || needs_none).then_some(count)
     }
 

@@ -20,9 +20,8 @@ use super::gcp_exporter::{self, Engaged};
 use super::openmetrics::last_second;
 use super::{Person, ReportSource, Reports, Result, day_gauges};
 use crate::config::Compat;
-use crate::metrics::OTHERS;
 use crate::usage::github::{Audience, Gaps, phase};
-use crate::usage::{OrganizationDay, UserDay};
+use crate::usage::{OTHERS, OrganizationDay, UserDay};
 
 /// How long what was made is good for: this, or as many times what it took to make.
 const GOOD_FOR: (Duration, u32) = (Duration::from_secs(15), 20);

@@ -3,6 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::copilot::Feature;
 use crate::copilot::observation::Quota;
 use crate::copilot::vocabulary::{Class, Edits, Kind, Outcome, Tokens};
 use crate::exchange::ExchangeId;
@@ -112,5 +113,11 @@ impl UsageEvent {
     #[must_use]
     pub fn day(&self) -> NaiveDate {
         self.ended_at.date_naive()
+    }
+
+    /// Whether the CLI or the Copilot app sent it, which GitHub counts beside the editors.
+    #[must_use]
+    pub fn is_of_no_editor(&self) -> bool {
+        [Feature::CopilotCli, Feature::CopilotApp].iter().any(|feature| feature.as_str() == self.feature)
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use super::is_word;
 use super::row::Row;
-use super::{OTHERS, is_word};
-use crate::usage::Cell;
+use crate::usage::{Cell, OTHERS};
 
 /// Most features and editors: GitHub has 12 and 10, and the CLI and the app stand among the editors, too.
 const FEATURES_AND_IDES: usize = 16;

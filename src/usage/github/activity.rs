@@ -3,16 +3,17 @@
 use serde::Serialize;
 
 use super::Gaps;
+use crate::copilot::Feature;
 use crate::usage::{Cell, Counts};
 
 /// The feature of the CLI.
-pub(super) const CLI: &str = "copilot_cli";
+pub(super) const CLI: &str = Feature::CopilotCli.as_str();
 /// The feature of the Copilot app.
-pub(super) const APP: &str = "copilot_app";
+pub(super) const APP: &str = Feature::CopilotApp.as_str();
 /// The feature of completions.
-pub(super) const COMPLETION: &str = "code_completion";
+pub(super) const COMPLETION: &str = Feature::CodeCompletion.as_str();
 /// The feature of file edits by tool calls.
-const AGENT_EDIT: &str = "agent_edit";
+const AGENT_EDIT: &str = Feature::AgentEdit.as_str();
 
 /// Counts of some cells, and whether all of them are known.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +64,7 @@ impl Sum {
 
 /// GitHub's counters of a record or of a line of a breakdown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Counters {
+pub(super) struct Counters {
     /// Prompts that a person sent; not in breakdowns by language.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) user_initiated_interaction_count: Option<u64>,

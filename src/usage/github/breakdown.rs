@@ -7,10 +7,7 @@ use serde::Serialize;
 use super::Gaps;
 use super::activity::{APP, CLI, COMPLETION, Counters, Sum};
 use super::client::{IdeVersion, PluginVersion};
-use crate::usage::{Cell, Cells, Client, Counts};
-
-/// The name of editors without one of GitHub's.
-const OTHERS: &str = "others";
+use crate::usage::{Cell, Cells, Client, Counts, OTHERS};
 
 /// One line of a breakdown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

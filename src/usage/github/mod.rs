@@ -20,11 +20,10 @@ mod user;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serializer;
 
-pub use activity::Counters;
 pub use adoption::{AdoptionPhase, PhaseTotals, phase, phases};
 pub use closed::{ClosedMetrics, closed_metrics};
 pub use organization::{Audience, Organization, OrganizationReport, organization};
-pub use seat::{Billing, Holder, Seat, Seats, billing, last_activity_editor, seat};
+pub use seat::{Billing, Holder, Seat, Seats, billing, seat};
 pub use team::TeamMember;
 pub use user::{User, Window, user};
 

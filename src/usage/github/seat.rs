@@ -168,8 +168,7 @@ fn plan_type(plan: Option<&str>) -> Option<&'static str> {
 }
 
 /// Editor, version and plugin as GitHub writes them: `vscode/1.96.2/copilot-chat/0.31.1`.
-#[must_use]
-pub fn last_activity_editor(client: &Client) -> Option<String> {
+pub(super) fn last_activity_editor(client: &Client) -> Option<String> {
     let label = client.editor.as_deref()?;
     let version = client.version.as_deref().filter(|version| !version.is_empty());
     let name = version.and_then(|version| label.strip_suffix(version)?.strip_suffix('-'));

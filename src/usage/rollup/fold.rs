@@ -18,8 +18,9 @@ const MOST_CELLS: usize = 200;
 /// Bytes of a language, a model or a version that are believed.
 const LONGEST_NAME: usize = 100;
 
-/// Language and model of what was not believed, and the editor of whom none is known.
-const OTHERS: &str = "others";
+/// Stands for words beyond a limit and for those that are not believed, and for an editor that is none of GitHub's or not
+/// known.
+pub const OTHERS: &str = "others";
 
 /// What stands for a client's id: as good as the id for telling two apart, and short whatever a client sends.
 pub type IdDigest = [u8; 16];
@@ -275,9 +276,8 @@ impl Fold {
 }
 
 fn cell_of(event: &UsageEvent) -> Cell {
-    let is_no_editor = [Feature::CopilotCli, Feature::CopilotApp].map(Feature::as_str).contains(&&*event.feature);
     Cell {
-        ide: if is_no_editor { String::new() } else { event.ide.as_deref().map_or(OTHERS.to_owned(), cut) },
+        ide: if event.is_of_no_editor() { String::new() } else { event.ide.as_deref().map_or(OTHERS.to_owned(), cut) },
         feature: name(Some(&event.feature)),
         language: name(event.language.as_deref()),
         model: name(event.model.as_deref()),

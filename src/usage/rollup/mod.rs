@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use fold::{Fold, IdDigest, Told, ToldAction, ToldSuggestion, id_digest};
+pub use fold::{Fold, IdDigest, OTHERS, Told, ToldAction, ToldSuggestion, id_digest};
 
 /// What the counts of a day are told apart by. The names are GitHub's, as in its usage metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::super::seat::last_activity_editor;
 use super::*;
 
 fn holder<'a>(client: Option<&'a Client>) -> Holder<'a> {
