@@ -2,6 +2,7 @@
 //!
 //! Everything that can be wrong with files and settings is found before a port is bound.
 
+mod admin_listener;
 mod draining;
 mod log_folder;
 mod sweeping;
@@ -410,12 +411,7 @@ fn serve_admin(listener: TcpListener, address: SocketAddr, pages: AdminState) ->
         source,
     })?;
     let stop = CancellationToken::new();
-    let stopped = stop.clone();
-    tokio::spawn(async move {
-        let server = axum::serve(listener, admin::router(pages)).with_graceful_shutdown(stopped.cancelled_owned());
-        if let Err(error) = server.await {
-            tracing::error!(%error, "the admin listener ended");
-        }
-    });
+    let limits = admin_listener::Limits::default();
+    tokio::spawn(admin_listener::serve(listener, admin::router(pages), limits, stop.clone()));
     Ok(stop)
 }

@@ -41,6 +41,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use idle::{Activity, Watched};
 pub use target::OwnListeners;
 pub use upstream::{RootsError, client_config};
 
