@@ -1,8 +1,11 @@
 //! Files that hold a secret: made for their owner alone, and refused when others could read them.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+
+/// Most bytes of a secret file: thousands of tokens.
+const LARGEST: u64 = 4 << 20;
 
 /// Why a secret cannot be had: the file, and what is wrong with it.
 #[derive(Debug, thiserror::Error)]
@@ -44,15 +47,30 @@ impl From<io::Error> for Problem {
 /// The text of a secret file.
 ///
 /// # Errors
-/// When it is missing, unreadable, not UTF-8, or (on Unix) open to group or others.
+/// When it is missing, unreadable, no file, larger than any secret, not UTF-8, or (on Unix) open to group or others.
 pub fn read(path: &Path) -> Result<String, SecretError> {
-    refuse_exposed(path).and_then(|()| Ok(fs::read_to_string(path)?)).map_err(|problem| problem.with(path))
+    read_from(path).map_err(|problem| problem.with(path))
+}
+
+fn read_from(path: &Path) -> Result<String, Problem> {
+    let metadata = fs::metadata(path)?;
+    // To open a pipe would wait for somebody to write to it.
+    if !metadata.is_file() {
+        return Err(Problem::Refused("it is not a file".to_owned()));
+    }
+    refuse_exposed(path, &metadata)?;
+    let mut text = String::new();
+    fs::File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LARGEST {
+        return Err(Problem::Refused("it is larger than any secret".to_owned()));
+    }
+    Ok(text)
 }
 
 #[cfg(unix)]
-fn refuse_exposed(path: &Path) -> Result<(), Problem> {
+fn refuse_exposed(path: &Path, metadata: &fs::Metadata) -> Result<(), Problem> {
     use std::os::unix::fs::PermissionsExt as _;
-    let mode = fs::metadata(path)?.permissions().mode() & 0o7777;
+    let mode = metadata.permissions().mode() & 0o7777;
     if mode & 0o077 == 0 {
         return Ok(());
     }
@@ -61,7 +79,7 @@ fn refuse_exposed(path: &Path) -> Result<(), Problem> {
 }
 
 #[cfg(not(unix))]
-fn refuse_exposed(_path: &Path) -> Result<(), Problem> {
+fn refuse_exposed(_path: &Path, _metadata: &fs::Metadata) -> Result<(), Problem> {
     Ok(())
 }
 

@@ -198,3 +198,36 @@ proptest! {
         let _ = parse(Path::new("tokens.toml"), &text);
     }
 }
+
+/// A running proxy asks with every request, so to wait for a pipe or to read all of a giant would stop all of them.
+#[cfg(unix)]
+#[test]
+fn what_stands_in_the_file_s_place_opens_nothing_and_is_not_waited_for() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let office = Office::new();
+    let tokens = Tokens::beside(&office.admin_token());
+    let token = office.add("prometheus", Scope::Metrics, None).unwrap();
+    let (file, aside) = (office.path(), office.0.path().join("aside"));
+    let put = |make: &dyn Fn()| {
+        fs::rename(&file, &aside).unwrap();
+        make();
+        assert_eq!(tokens.scope(digest(&token), at(NOW)), None);
+        let fault = load(&file).unwrap_err().to_string();
+        let _ = fs::remove_file(&file).or_else(|_| fs::remove_dir(&file));
+        fs::rename(&aside, &file).unwrap();
+        assert_eq!(tokens.scope(digest(&token), at(NOW)), Some(Scope::Metrics));
+        fault
+    };
+    let mode = |mode| fs::Permissions::from_mode(mode);
+    let pipe = put(&|| rustix::fs::mkfifoat(rustix::fs::CWD, &file, rustix::fs::Mode::from(0o600)).unwrap());
+    let folder = put(&|| fs::create_dir(&file).and_then(|()| fs::set_permissions(&file, mode(0o700))).unwrap());
+    let endless = put(&|| std::os::unix::fs::symlink("/dev/zero", &file).unwrap());
+    let itself = put(&|| std::os::unix::fs::symlink(&file, &file).unwrap());
+    let huge = put(&|| {
+        let file = fs::File::create(&file).unwrap();
+        file.set_permissions(mode(0o600)).unwrap();
+        file.set_len(1 << 40).unwrap();
+    });
+    assert!([pipe, folder, endless].iter().all(|fault| fault.ends_with("tokens.toml: it is not a file")));
+    assert!(huge.ends_with("it is larger than any secret") && itself.contains("symbolic links"), "{huge} {itself}");
+}
