@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
 use sha2::{Digest as _, Sha256};
 
 use self::day_file::DayCounts;
@@ -42,6 +42,8 @@ use crate::usage::UsageEvent;
 const BATCH: usize = 256;
 /// Likewise the bytes of their files: so much is held in memory.
 const BATCH_BYTES: u64 = 32 << 20;
+/// No add-on was there earlier.
+const FIRST_YEAR: i32 = 2000;
 /// Longest editor's label, in characters. No true one comes near.
 const LONGEST_LABEL: usize = 256;
 
@@ -175,6 +177,7 @@ impl Import<'_> {
                     Ok(names) => imported.names.extend(names),
                     Err(reason) => imported.left_out.add(&path, &reason),
                 },
+                Found::DayFile(day, path) if !may_be(day) => imported.left_out.add(&path, &NO_DAY),
                 Found::DayFile(day, path) => day_files.entry(day).or_default().push(path),
                 Found::Record(path) => match record::read(&path, self.decode_limit) {
                     Ok(Some(record)) => batch.push(record),
@@ -211,6 +214,15 @@ impl Import<'_> {
         batch.clear();
         Ok(())
     }
+}
+
+/// Why what [`may_be`] refuses is left out.
+const NO_DAY: &str = "its day is before the year 2000 or in the future";
+
+/// Whether anything can have been recorded on this day: clocks elsewhere may be ahead, but by less than a day.
+fn may_be(day: NaiveDate) -> bool {
+    let today = Utc::now().date_naive();
+    day.year() >= FIRST_YEAR && day <= today.succ_opt().unwrap_or(today)
 }
 
 /// The sum of a day's files, of which copies count once; none where none can be read. More than one is there where the add-on's

@@ -14,7 +14,7 @@ use memchr::memmem;
 use serde_json::{Map, Value};
 
 use super::walk::{content, no_json};
-use super::{derived_id, label, language, repair};
+use super::{NO_DAY, derived_id, label, language, may_be, repair};
 use crate::copilot::vocabulary::{Class, Kind};
 use crate::copilot::{Feature, Verdict};
 use crate::exchange::{BodySize, Ending, Exchange, Head, ResponseHead, Timings, redact};
@@ -143,8 +143,8 @@ fn user(fields: &Map<String, Value>, place: &Place) -> Result<(UserName, String)
 fn ended_at(fields: &Map<String, Value>, place: &Place) -> Result<DateTime<Utc>, String> {
     let told = fields.get("timestamp").and_then(Value::as_str);
     let told = told.and_then(|told| NaiveDateTime::parse_from_str(told, TIMESTAMP).ok()).map(|told| told.and_utc());
-    let ended_at = told.or(place.stamp).filter(|at| (2000..=9999).contains(&chrono::Datelike::year(at)));
-    ended_at.ok_or_else(|| "neither `timestamp` nor its name tells its time".to_owned())
+    let ended_at = told.or(place.stamp).ok_or("neither `timestamp` nor its name tells its time")?;
+    may_be(ended_at.date_naive()).then_some(ended_at).ok_or_else(|| NO_DAY.to_owned())
 }
 
 /// Kind and URL, by the add-on's own rules: what asks an engine is a completion, and the rest is chat, next-edit suggestions

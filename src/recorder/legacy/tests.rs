@@ -267,6 +267,47 @@ fn what_is_no_record_is_left_out_and_told_with_its_reason() {
     assert!(site.events().is_empty());
 }
 
+/// Such days would be in every list of days for good, and a last activity to come never passes.
+#[test]
+fn what_no_add_on_can_have_recorded_is_left_out() {
+    let site = Site::new();
+    let tomorrow = Utc::now().date_naive() + chrono::Days::new(1);
+    let later = tomorrow + chrono::Days::new(2);
+    for day in ["0000-01-01", "-0005-01-01", "1999-12-31", "9999-12-31", "+99999-01-01", &later.to_string()] {
+        let text = days::older_day().to_string().replace("2025-03-14", day);
+        site.write(&format!("logs/metrics/copilot-usage_{day}.json"), text);
+    }
+    for time in ["0000-01-01T00:00:00", "1999-12-31T23:59:59", "9999-12-31T23:59:59", &format!("{later}T00:00:00")] {
+        let mut record = completion(0);
+        record["timestamp"] = json!(time);
+        site.write_record("logs/ada", "completions", &record);
+    }
+    let imported = site.import();
+    assert_eq!((imported.records, imported.counts, imported.left_out.count), (0, 0, 10), "{imported:?}");
+    assert!(imported.left_out.first.iter().all(|(_, reason)| reason == NO_DAY), "{:?}", imported.left_out);
+    assert_eq!(site.events(), []);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_left_out_and_not_waited_for() {
+    let site = Site::new();
+    site.write_record("logs/ada", "completions", &completion(0));
+    let folder = site.from.path().join("logs/ada/completions");
+    let at = |name: &str| folder.join(name);
+    std::os::unix::fs::symlink("../..", at("up")).unwrap();
+    std::os::unix::fs::symlink("itself.json", at("itself.json")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(at("socket.json")).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, at("pipe.json"), rustix::fs::Mode::RWXU).unwrap();
+    let imported = site.import();
+    let mut told: Vec<_> =
+        imported.left_out.first.iter().map(|(path, why)| (path.file_name().unwrap(), &**why)).collect();
+    told.sort_unstable();
+    let link = "a symbolic link, which is not followed";
+    let expected = [("itself.json", link), ("pipe.json", "not a file"), ("socket.json", "not a file"), ("up", link)];
+    assert_eq!((imported.records, told), (1, expected.map(|(name, why)| (std::ffi::OsStr::new(name), why)).to_vec()));
+}
+
 #[test]
 fn importing_again_changes_nothing() {
     let site = Site::new();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::{self, ReadDir};
+use std::fs::{self, FileType, ReadDir};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -73,7 +73,7 @@ impl Walk {
                         return Some(found);
                     }
                 }
-                Ok(_) => {}
+                Ok((path, kind)) => pass_over(&path, kind, left_out),
                 Err(error) => left_out.add(folder, &error),
             }
         }
@@ -90,6 +90,15 @@ impl Walk {
             Ok(listed) => self.open.push((path, listed)),
             Err(error) => left_out.add(&path, &error),
         }
+    }
+}
+
+/// Neither a file nor a folder: a link might lead anywhere, and to read a pipe would wait for who writes to it.
+fn pass_over(path: &Path, kind: FileType, left_out: &mut LeftOut) {
+    if kind.is_symlink() {
+        left_out.add(path, &"a symbolic link, which is not followed");
+    } else if path.extension() == Some(OsStr::new("json")) {
+        left_out.add(path, &"not a file");
     }
 }
 
