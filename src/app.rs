@@ -37,6 +37,8 @@ use crate::store::{self, StoreError, UsageStore};
 const HOLD_EVERY: Duration = Duration::from_secs(1);
 /// How often `[records]` and the CA's end are looked after.
 const SWEEP_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
+/// What the recorder has at least to bring its work to an end. What it does not get done waits in the spool.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Why copilens did not start.
 #[derive(Debug, thiserror::Error)]
@@ -221,18 +223,22 @@ impl App {
         let rest = self.settings.shutdown_grace.saturating_sub(begun.elapsed()).max(Duration::from_secs(1));
         let accepted = tokio::time::timeout(rest, self.proxy_task).await.is_ok();
         self.stop_admin.cancel();
+        let spool = Arc::clone(&self.spool);
         let closing = tokio::task::spawn_blocking(move || {
-            self.spool.close();
+            spool.close();
             self.recorder.lock().unwrap_or_else(std::sync::PoisonError::into_inner).stop();
-            self.spool.clear_up();
-            self.spool.status()
+            spool.clear_up();
         });
-        let left = closing.await.ok();
+        let rest = self.settings.shutdown_grace.saturating_sub(begun.elapsed()).max(LAST_WORDS);
+        if tokio::time::timeout(rest, closing).await.is_err() {
+            tracing::warn!("the recorder waits for the disk or the store; the next start records what is in the spool");
+        }
+        let left = self.spool.status();
         tracing::info!(
             finished = finished && accepted,
             late = self.metrics.late.get(),
-            unrecorded = left.as_ref().map(|status| status.unrecorded),
-            waiting = left.map(|status| status.entries_unsettled),
+            unrecorded = left.unrecorded,
+            waiting = left.entries_unsettled,
             "copilens has stopped"
         );
         finished && accepted

@@ -20,7 +20,11 @@ pub(crate) fn run(sources: Sources) -> Result<(), Failure> {
         take_all_descriptors();
         leave_no_core();
     }
-    runtime()?.block_on(serve(sources))
+    let runtime = runtime()?;
+    let ended = runtime.block_on(serve(sources));
+    // Not waited for: a thread that asks a store that never answers.
+    runtime.shutdown_background();
+    ended
 }
 
 /// Raises the soft limit of open descriptors to the hard one: each tunnel takes two, and shells start with 1,024.

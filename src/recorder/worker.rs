@@ -48,6 +48,9 @@ enum Footing {
     Lost(StoreError),
 }
 
+/// Longer than a piece of its work takes, and than the store tells of trouble by itself.
+const STALLED: Duration = Duration::from_secs(60);
+
 /// What may be held up: the work on batches, and the projections behind it.
 const RECORDS: &str = "records";
 const DAY_FILES: &str = "the day file";
@@ -59,6 +62,18 @@ struct Progress {
     stop: AtomicBool,
     /// What is held up, and by what.
     faults: Mutex<BTreeMap<&'static str, String>>,
+    /// When the thread last came around.
+    beat: Mutex<Option<Instant>>,
+}
+
+impl Progress {
+    fn beat(&self) {
+        *self.beat.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn is_stalled(&self) -> bool {
+        self.beat.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|beat| beat.elapsed() > STALLED)
+    }
 }
 
 /// The running recorder. Dropping it stops it.
@@ -77,7 +92,14 @@ impl RunningRecorder {
             );
         }
         let faults = self.progress.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        let told: Vec<_> = faults.iter().map(|(what, fault)| format!("{what} cannot be written: {fault}")).collect();
+        let mut told: Vec<_> =
+            faults.iter().map(|(what, fault)| format!("{what} cannot be written: {fault}")).collect();
+        if told.is_empty() && self.progress.is_stalled() {
+            told.push(format!(
+                "the disk or the store has kept the recorder waiting for {} s or more",
+                STALLED.as_secs()
+            ));
+        }
         (!told.is_empty()).then(|| told.join("; "))
     }
 
@@ -151,6 +173,7 @@ impl Recorder {
         self.attempt(|_| Ok(()));
         let mut reader = self.spool.reader();
         while let Some(batch) = self.next(&mut reader) {
+            self.progress.beat();
             let is_idle = batch.is_empty();
             let was_short = !is_idle && batch.len() < BATCH;
             if !is_idle && !self.attempt(|recorder| recorder.booking.book(&batch)) {
@@ -203,6 +226,7 @@ impl Recorder {
     fn attempt(&mut self, mut work: impl FnMut(&mut Self) -> Result<(), Fault>) -> bool {
         let mut pause = RETRY.0;
         loop {
+            self.progress.beat();
             match self.find_footing().and_then(|()| work(self)) {
                 Ok(()) => {
                     self.report(RECORDS, None);
@@ -283,5 +307,19 @@ pub fn stand_back() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         tracing::warn!(%error, "a thread of the recorder runs at the priority of the traffic");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_does_not_come_around_is_told_of() {
+        let recorder = RunningRecorder { progress: Arc::default(), thread: None };
+        recorder.progress.beat();
+        assert_eq!(recorder.fault(), None);
+        *recorder.progress.beat.lock().unwrap() = Instant::now().checked_sub(STALLED + Duration::from_secs(1));
+        assert!(recorder.fault().unwrap().contains("kept the recorder waiting for 60 s"));
     }
 }

@@ -119,6 +119,36 @@ impl Server {
         }
     }
 
+    /// Has it neither do nor say anything until the result is dropped; connections stay, and new ones are accepted.
+    pub fn freeze(&self) -> Frozen {
+        let processes = self.held_processes();
+        signal(&processes, rustix::process::Signal::STOP);
+        Frozen(processes)
+    }
+
+    /// Ends all of it with no time to write anything (SIGKILL), and starts it again.
+    pub fn crash(&mut self) {
+        let processes = self.held_processes();
+        signal(&processes, rustix::process::Signal::KILL);
+        // While one of them has the shared memory, the next start refuses.
+        for process in processes {
+            wait_for_state(process, |state| state.is_none_or(|state| state == 'Z'));
+        }
+        self.stop();
+        self.resume();
+    }
+
+    /// Process ids: the server's own, which is stopped so that it makes no more, and those of its sessions.
+    fn held_processes(&self) -> Vec<i32> {
+        let text = fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
+        let own = text.lines().next().unwrap();
+        let process = own.parse().unwrap();
+        signal(&[process], rustix::process::Signal::STOP);
+        wait_for_state(process, |state| state == Some('T'));
+        let children = fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap();
+        [own].into_iter().chain(children.split_whitespace()).map(|id| id.parse().unwrap()).collect()
+    }
+
     /// Where a database is, for the role that may do everything.
     pub fn url(&self, database: &str) -> String {
         self.url_for("postgres", "", database)
@@ -204,6 +234,32 @@ impl Drop for Held {
     fn drop(&mut self) {
         drop(self.release.take());
         let _ = self.thread.take().map(std::thread::JoinHandle::join);
+    }
+}
+
+/// A server that hangs.
+pub struct Frozen(Vec<i32>);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        signal(&self.0, rustix::process::Signal::CONT);
+    }
+}
+
+fn signal(processes: &[i32], signal: rustix::process::Signal) {
+    for process in processes {
+        // A session may have ended by itself.
+        let _ = rustix::process::kill_process(rustix::process::Pid::from_raw(*process).unwrap(), signal);
+    }
+}
+
+/// Waits for a process to be as told by its letter (proc(5)); it has none once it is gone.
+fn wait_for_state(process: i32, is_it: impl Fn(Option<char>) -> bool) {
+    let begun = Instant::now();
+    let state = || fs::read_to_string(format!("/proc/{process}/stat")).ok()?.rsplit(") ").next()?.chars().next();
+    while !is_it(state()) {
+        assert!(begun.elapsed() < PATIENCE, "process {process} of PostgreSQL is {:?}", state());
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

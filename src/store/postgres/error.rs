@@ -30,6 +30,7 @@ fn store_error(url: &PostgresUrl, error: Cause) -> StoreError {
     };
     let trouble = match error.downcast_ref::<postgres::Error>() {
         Some(error) => error.code().map_or_else(|| without_code(error), trouble),
+        None if error.is::<std::io::Error>() => ServerTrouble::Unreachable,
         None => ServerTrouble::Other,
     };
     StoreError::Server { server: url.to_string(), trouble, source: told(error) }

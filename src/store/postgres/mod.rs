@@ -13,6 +13,7 @@ mod json;
 mod locks;
 mod pool;
 mod questions;
+mod reach;
 mod rollups;
 mod row;
 mod schema;

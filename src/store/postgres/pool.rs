@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use postgres::Client;
 
 use super::error::{Answer, Context as _};
-use super::{schema, tls};
+use super::{reach, schema, tls};
 use crate::config::PostgresUrl;
 use crate::store::Result;
 
@@ -104,6 +104,7 @@ impl Drop for Pool {
 
 /// A connection whose session is set, whatever the database has.
 pub(super) fn connect(url: &PostgresUrl) -> Answer<Client> {
+    reach::expect_answer(url)?;
     let config = url.config();
     let mut client = config.connect(tls::connector(config.get_ssl_mode())?)?;
     client.batch_execute(SESSION)?;

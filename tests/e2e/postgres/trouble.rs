@@ -65,3 +65,52 @@ async fn events_wait_for_a_server_that_makes_them_wait() {
     proxy.recovers().await;
     assert_eq!(stored(server, &database), proxy.sent);
 }
+
+/// As a hung server, a stopped virtual machine or a load balancer without servers does: it accepts and never says a word.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_accepts_and_never_answers_holds_up_nobody() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            held.push(stream);
+        }
+    });
+    let url = format!("postgres://mona:hunter2@127.0.0.1:{port}/usage?connect_timeout=1");
+    let upstream = Upstream::start().await;
+    let mut proxy = Proxy::start(site(&upstream, &url).set("shutdown_grace", "\"1s\"")).await;
+    proxy.ask_times(3).await;
+    let silent = format!("127.0.0.1:{port} takes connections but does not answer");
+    let mut said = proxy.wait_for_trouble(&["cannot be reached", &silent]).await;
+    for command in [["check"].as_slice(), &["report"], &["export", "--format", "csv"]] {
+        let output = proxy.copilens.site.output(command);
+        let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(!output.status.success() && told.contains(&silent), "{command:?}: {told}");
+        said.push_str(&told);
+    }
+    said.push_str(&proxy.copilens.log());
+    assert!(!said.contains("hunter2"), "{said}");
+    assert_eq!(proxy.copilens.stop().0, Some(0));
+}
+
+/// A connection that is open already: nothing but the server knows that it hangs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_hangs_in_mid_traffic_does_not_keep_the_proxy_from_its_end() {
+    let Some(server) = Server::start() else { return };
+    let database = server.database();
+    let upstream = Upstream::start().await;
+    let mut proxy = Proxy::start(site(&upstream, &server.url(&database)).set("shutdown_grace", "\"1s\"")).await;
+    proxy.ask_times(2).await;
+    proxy.recovers().await;
+    let frozen = server.freeze();
+    proxy.ask_times(3).await;
+    let Proxy { copilens, client, sent } = proxy;
+    drop(client);
+    let begun = Instant::now();
+    let (code, site) = copilens.stop();
+    assert!(code == Some(0) && begun.elapsed() < PATIENCE, "{code:?} after {:?}", begun.elapsed());
+    drop(frozen);
+    Proxy::of(site.start(), sent).await.recovers().await;
+    assert_eq!(stored(&server, &database), sent);
+}
