@@ -26,6 +26,10 @@ const SESSION: &str = "
     SET TIME ZONE 'UTC';
     SET bytea_output = 'hex'";
 
+/// What is committed is taken out of the spool, so no crash of the server may undo it. Who waits for standbys, too, goes on so.
+const DURABLE: &str =
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
+
 /// Whether a pool's connections may make and change the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
@@ -108,5 +112,6 @@ pub(super) fn connect(url: &PostgresUrl) -> Answer<Client> {
     let config = url.config();
     let mut client = config.connect(tls::connector(config.get_ssl_mode())?)?;
     client.batch_execute(SESSION)?;
+    client.batch_execute(DURABLE)?;
     Ok(client)
 }

@@ -114,3 +114,37 @@ async fn a_server_that_hangs_in_mid_traffic_does_not_keep_the_proxy_from_its_end
     Proxy::of(site.start(), sent).await.recovers().await;
     assert_eq!(stored(&server, &database), sent);
 }
+
+/// Time and again, in the middle of what two proxies write. The server commits asynchronously where it is not told otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_under_traffic_loses_nothing_and_doubles_nothing() {
+    let Some(mut server) = Server::start() else { return };
+    let database = server.database();
+    let upstream = Upstream::start().await;
+    let mut first = Proxy::start(site(&upstream, &server.url(&database))).await;
+    let mut second = Proxy::start(site(&upstream, &server.url(&database))).await;
+    for round in 1..=4 {
+        let crash = tokio::task::spawn_blocking(move || {
+            std::thread::sleep(std::time::Duration::from_millis(round * 40));
+            server.crash();
+            server
+        });
+        while !crash.is_finished() {
+            tokio::join!(first.ask_times(3), second.ask_times(2));
+        }
+        server = crash.await.unwrap();
+    }
+    let sent = first.sent + second.sent;
+    wait_until(&format!("{sent} rows"), || (stored(&server, &database) >= sent).then_some(()));
+    for proxy in [&first, &second] {
+        proxy.copilens.wait_for_readyz(200).await;
+        proxy.copilens.wait_for_records("alice", "completions", proxy.sent);
+        assert_eq!(reported(&proxy.copilens.site), sent);
+    }
+    for Proxy { copilens, client, .. } in [first, second] {
+        drop(client);
+        let (code, site) = copilens.stop();
+        assert_eq!((code, completions(&site)), (Some(0), sent as u64), "the fleet's day file");
+    }
+    assert_eq!(stored(&server, &database), sent);
+}
