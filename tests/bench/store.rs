@@ -1,36 +1,45 @@
 //! What it costs to ask a store that is big and old, and to keep one exchange in it.
 //!
-//! `cargo bench --bench store -- [USERS] [DAYS] [EVENTS]` (10000, 400 and a million) makes a store in `target/tmp` in which every user has
-//! a roll-up of every day. The last days' follow from EVENTS events and what telemetry told of them; those of the days before are
-//! put in as they are. Then it asks, round by round (`BENCH_ROUNDS`, 9): the median and the greatest of the rounds, and the CPU time. The
-//! pages of the file are in the system's cache, as they are where anybody asks a second time.
+//! `cargo bench --bench store -- [USERS] [DAYS] [EVENTS]` (10000, 400 and a million) makes an SQLite store in `target/tmp` in which
+//! every user has a roll-up of every day. The last days' follow from EVENTS events and what telemetry told of them; those of the
+//! days before are put in as they are. Then it asks, round by round (`BENCH_ROUNDS`, 9): the median of the rounds, the least and
+//! the greatest, and this process' CPU time. The pages of the file are in the system's cache, as they are where anybody asks a
+//! second time. With `COPILENS_BENCH_POSTGRES=URL` it is done in that database, which must be empty.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, reason = "a bench ends by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    missing_docs,
+    unreachable_pub,
+    reason = "a bench ends by panicking"
+)]
+
+mod invented;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::hint::black_box;
-use std::ops::ControlFlow;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Datelike as _, Days, NaiveDate, TimeDelta, Utc};
-use copilens::copilot::observation::{Fate, Notice, Observation, SuggestionKind, SuggestionReport};
-use copilens::copilot::vocabulary::{Class, Edits, Kind, Outcome, Tokens};
-use copilens::exchange::ExchangeId;
-use copilens::store::{FILE_NAME, Noticed, SqliteStore, UsageStore};
-use copilens::usage::{Told, UsageEvent, UserDay};
+use copilens::config::{Compat, Live, Loaded, Settings};
+use copilens::copilot::vocabulary::Kind;
+use copilens::identity::{Account, Directory, Seed, UserName};
+use copilens::reports::{ReportSource, UsagePage};
+use copilens::store::{FILE_NAME, PostgresStore, SqliteStore, UsageStore};
+use copilens::usage::UserDay;
+use invented::{A_DAY, event, notice, user};
 use rustix::time::{ClockId, clock_gettime};
 
-/// Exchanges of a user on a day.
-const A_DAY: usize = 25;
 /// Days that are unlike each other.
-const TEMPLATES: usize = 500;
-/// Events that are stored together, and users whose months are.
-const BATCH: usize = 1000;
-const LANGUAGES: [&str; 8] = ["python", "typescript", "rust", "go", "java", "yaml", "markdown", "sql"];
-const EDITORS: [(&str, &str); 3] =
-    [("vscode", "vscode-1.99.0"), ("intellij", "JetBrains-IC-243.22562.220"), ("visualstudio", "VS-17.12.35527")];
+const TEMPLATES: usize = 4000;
+/// Users whose months are stored together.
+const USERS_AT_ONCE: usize = 500;
+/// As many as the recorder stores, and refreshes, at most at once.
+const BATCH: usize = 256;
 
 fn main() {
     let mut numbers = std::env::args().skip(1).filter_map(|argument| argument.parse().ok());
@@ -39,22 +48,67 @@ fn main() {
     let events: usize = numbers.next().unwrap_or(1_000_000);
     let rounds = std::env::var("BENCH_ROUNDS").map_or(9, |rounds| rounds.parse().unwrap());
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("store-bench");
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).unwrap();
-
-    let path = folder.join(FILE_NAME);
-    let store = SqliteStore::open(&path).unwrap();
+    let subject = std::env::var("COPILENS_BENCH_POSTGRES").map_or_else(|_| Subject::sqlite(&folder), Subject::postgres);
     let of_events = events.div_ceil(users * A_DAY) as u64;
     let range = Range { last: NaiveDate::from_ymd_opt(2026, 6, 17).unwrap(), days, of_events: of_events.min(days) };
-    println!("SQLite: {users} users x {days} days, the last {} of events", range.of_events);
-    put_days(&store, users, &range);
-    println!("  {:<34} {:>9.1} MB", "roll-ups", megabytes(&path));
-    let stored = if range.of_events > 0 { put_events(&store, &path, users, &range) } else { 0 };
-    ask(&store, users, &range, rounds);
-    refresh(&store, users, &range, rounds);
-    println!("  {:<34} {:>9.1} MB, {stored} events", "all", megabytes(&path));
-    drop(store);
-    fs::remove_dir_all(&folder).unwrap();
+    println!("{}: {users} users x {days} days, the last {} of events", subject.name, range.of_events);
+    put_days(&subject, users, &range);
+    println!("  {:<36} {:>9.1} MB", "roll-ups", subject.megabytes());
+    let stored = if range.of_events > 0 { put_events(&subject, users, &range) } else { 0 };
+    ask(&subject.store, users, &range, rounds);
+    if range.of_events > 0 {
+        fall_behind(&*subject.store, users, &range, rounds);
+    }
+    println!("  {:<36} {:>9.1} MB, {stored} events", "all", subject.megabytes());
+    drop(subject);
+    let _ = fs::remove_dir_all(&folder);
+}
+
+type PutDays = Box<dyn Fn(BTreeMap<(NaiveDate, String), UserDay>)>;
+
+/// A store, and what only a bench asks of it.
+struct Subject {
+    name: &'static str,
+    store: Arc<dyn UsageStore>,
+    put_days: PutDays,
+    megabytes: Box<dyn Fn() -> f64>,
+}
+
+impl Subject {
+    fn sqlite(folder: &Path) -> Self {
+        let _ = fs::remove_dir_all(folder);
+        fs::create_dir_all(folder).unwrap();
+        let path = folder.join(FILE_NAME);
+        let store = Arc::new(SqliteStore::open(&path).unwrap());
+        let put = Arc::clone(&store);
+        let size = move |suffix| fs::metadata(format!("{}{suffix}", path.display())).map_or(0, |file| file.len());
+        Self {
+            name: "SQLite",
+            store,
+            put_days: Box::new(move |days| put.put_days(days).unwrap()),
+            megabytes: Box::new(move || ["", "-wal"].map(&size).iter().sum::<u64>() as f64 / 1e6),
+        }
+    }
+
+    fn postgres(url: String) -> Self {
+        let store = Arc::new(PostgresStore::new(&url.parse().unwrap(), "bench".to_owned()));
+        let put = Arc::clone(&store);
+        let megabytes = move || {
+            let mut client = postgres::Client::connect(&url, postgres::NoTls).unwrap();
+            let size = client.query_one("SELECT pg_database_size(current_database())", &[]).unwrap();
+            size.get::<_, i64>(0) as f64 / 1e6
+        };
+        Self {
+            name: "PostgreSQL",
+            store,
+            put_days: Box::new(move |days| put.put_days(days).unwrap()),
+            megabytes: Box::new(megabytes),
+        }
+    }
+
+    fn megabytes(&self) -> f64 {
+        (self.megabytes)()
+    }
 }
 
 /// The days of the store.
@@ -65,215 +119,149 @@ struct Range {
 }
 
 impl Range {
+    /// A day so many days before the last one, within the range.
     fn ago(&self, days: u64) -> NaiveDate {
-        self.last - Days::new(days)
+        self.last - Days::new(days.min(self.days - 1))
+    }
+
+    fn at(day: NaiveDate, hour: u32) -> DateTime<Utc> {
+        day.and_hms_opt(hour, 0, 0).unwrap().and_utc()
     }
 }
 
-fn user(number: usize) -> String {
-    format!("user{number:05}")
-}
-
-fn megabytes(path: &Path) -> f64 {
-    let bytes: u64 = ["", "-wal"]
-        .into_iter()
-        .filter_map(|suffix| fs::metadata(format!("{}{suffix}", path.display())).ok())
-        .map(|file| file.len())
-        .sum();
-    bytes as f64 / 1e6
-}
-
-fn put_days(store: &SqliteStore, users: usize, range: &Range) {
+fn put_days(subject: &Subject, users: usize, range: &Range) {
     let begun = Instant::now();
-    let templates: Vec<UserDay> = (0..TEMPLATES).map(template).collect();
+    let templates: Vec<UserDay> = (0..TEMPLATES).map(invented::day).collect();
+    let cells = templates.iter().map(|day| day.cells.len()).sum::<usize>() as f64 / TEMPLATES as f64;
     let mut months: BTreeMap<(i32, u32), Vec<NaiveDate>> = BTreeMap::new();
-    for day in range.ago(range.days - 1).iter_days().take_while(|day| *day <= range.ago(range.of_events)) {
+    let last = range.last - Days::new(range.of_events);
+    for day in range.ago(range.days).iter_days().take_while(|day| *day <= last) {
         months.entry((day.year(), day.month())).or_default().push(day);
     }
     for days in months.values() {
-        for first in (0..users).step_by(BATCH) {
-            let of = (first..users.min(first + BATCH)).flat_map(|number| days.iter().map(move |day| (*day, number)));
+        for first in (0..users).step_by(USERS_AT_ONCE) {
+            let of = (first..users.min(first + USERS_AT_ONCE)).flat_map(|n| days.iter().map(move |day| (*day, n)));
             let known = of.map(|(day, number)| {
                 let pick = (number * 31 + day.num_days_from_ce() as usize * 7) % TEMPLATES;
                 ((day, user(number)), templates[pick].clone())
             });
-            store.put_days(known.collect()).unwrap();
+            (subject.put_days)(known.collect());
         }
     }
-    println!("  {:<34} {:>9.1} s", "putting the days in", begun.elapsed().as_secs_f64());
-}
-
-/// The fold of an invented day.
-fn template(number: usize) -> UserDay {
-    let start = NaiveDate::from_ymd_opt(2025, 1, 1).unwrap().and_hms_opt(9, 0, 0).unwrap().and_utc();
-    let events: Vec<UsageEvent> = (0..A_DAY).map(|n| event(number, n, start + TimeDelta::minutes(n as i64))).collect();
-    UserDay::of(&events, Told { telemetry: true, ..Told::default() })
-}
-
-/// A number that looks as if by chance.
-fn chance(of: &[usize]) -> u64 {
-    of.iter().fold(0xcbf2_9ce4_8422_2325, |hash, n| {
-        let hash = (hash ^ *n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        hash ^ (hash >> 29)
-    })
-}
-
-/// The `n`th exchange of the day of a user.
-fn event(number: usize, n: usize, ended_at: DateTime<Utc>) -> UsageEvent {
-    let by_chance = chance(&[number, n, ended_at.timestamp() as usize]);
-    let uuid = format!("{:08x}-7a1c-4b2e-9f00-{:012x}", by_chance >> 32, by_chance & 0xffff_ffff_ffff);
-    let (ide, editor) = EDITORS[number % EDITORS.len()];
-    let is_chat = n % 5 > 2;
-    let mut id = [0; 16];
-    id[..6].copy_from_slice(&(ended_at.timestamp_millis() as u64).to_be_bytes()[2..]);
-    id[6..14].copy_from_slice(&by_chance.to_be_bytes());
-    id[14..].copy_from_slice(&(n as u16).to_be_bytes());
-    UsageEvent {
-        id: ExchangeId::from_bytes(id),
-        user: user(number),
-        started_at: ended_at - TimeDelta::milliseconds(400),
-        ended_at,
-        kind: if is_chat { Kind::Chat } else { Kind::Completions },
-        class: if n % 5 == 4 { Class::Step } else { Class::Turn },
-        reason: (n % 5 == 4).then(|| "agent_step".to_owned()),
-        outcome: Outcome::Completed,
-        status: Some(200),
-        feature: if is_chat { "chat_panel_agent_mode" } else { "code_completion" }.to_owned(),
-        ide: Some(ide.to_owned()),
-        editor: Some(editor.to_owned()),
-        plugin: Some("copilot-chat/0.31.1".to_owned()),
-        machine_id: Some(format!("{:016x}", chance(&[number])).repeat(4)),
-        session_id: Some(format!("{:016x}", chance(&[number, 1])).repeat(3)),
-        account: Some(format!("{:016x}", chance(&[number, 2])).repeat(2)),
-        action: Some(if is_chat { "agent" } else { "ghost-text" }.to_owned()),
-        language: Some(LANGUAGES[(number + n % 3) % LANGUAGES.len()].to_owned()),
-        model: Some(if is_chat { "claude-sonnet-4" } else { "gpt-4o-copilot" }.to_owned()),
-        model_version: None,
-        request_id: Some(uuid.clone()),
-        interaction_id: is_chat.then_some(uuid),
-        host: "api.business.githubcopilot.com".to_owned(),
-        streamed: true,
-        tokens: Tokens {
-            input: Some(9000 + by_chance % 999),
-            output: Some(300),
-            cached: Some(8000),
-            ..Tokens::default()
-        },
-        nano_aiu: is_chat.then_some(3_100_000_000),
-        edits: if n % 5 == 4 { Edits { files: 1, lines_added: 12, lines_removed: 3 } } else { Edits::default() },
-        quotas: Vec::new(),
-        generations: 1,
-        lines_suggested: 4,
-        characters_suggested: 130,
-        first_byte_ms: Some(210.5),
-        duration_ms: 400.25,
-        request_bytes: 40_000,
-        response_bytes: 5000,
-    }
-}
-
-/// What telemetry tells of a completion.
-fn notice(event: &UsageEvent) -> Noticed {
-    let report = |fate| {
-        Observation::Suggestion(SuggestionReport {
-            suggestion_id: format!("suggestion-{}", event.request_id.as_deref().unwrap()),
-            kind: SuggestionKind::Completion,
-            request_id: event.request_id.clone(),
-            fate,
-            lines: Some(4),
-            characters: Some(130),
-            language: event.language.clone(),
-            model: None,
-            editor_version: Some("vscode/1.99.0".to_owned()),
-            time: None,
-        })
-    };
-    let accepted = event.tokens.input.unwrap().is_multiple_of(3).then(|| report(Fate::Accepted { partially: false }));
-    let told = [report(Fate::Shown)].into_iter().chain(accepted).collect();
-    Noticed { id: event.id, user: event.user.clone(), at: event.ended_at, notice: Notice::Telemetry(told) }
+    println!("  {:<36} {:>9.1} s, {cells:.1} cells a day", "putting the days in", begun.elapsed().as_secs_f64());
 }
 
 /// Stores the events of the last days, with what telemetry told of them, and refreshes; gives their number.
-fn put_events(store: &SqliteStore, path: &Path, users: usize, range: &Range) -> usize {
-    let before = megabytes(path);
-    let (mut stored, mut inserting, mut telling) = (0, Duration::ZERO, Duration::ZERO);
+fn put_events(subject: &Subject, users: usize, range: &Range) -> usize {
+    let (store, before) = (&*subject.store, subject.megabytes());
+    let (mut stored, mut inserting, mut telling) = (0, Vec::new(), Vec::new());
     for day in (0..range.of_events).rev().map(|days| range.ago(days)) {
-        let morning = day.and_hms_opt(9, 0, 0).unwrap().and_utc();
         for n in 0..A_DAY {
             for first in (0..users).step_by(BATCH) {
-                let at = morning + TimeDelta::minutes(n as i64 * 15) + TimeDelta::seconds((first / BATCH) as i64);
+                let at =
+                    Range::at(day, 9) + TimeDelta::minutes(n as i64 * 15) + TimeDelta::seconds((first / BATCH) as i64);
                 let events: Vec<_> = (first..users.min(first + BATCH)).map(|number| event(number, n, at)).collect();
-                let begun = Instant::now();
-                store.insert(&events).unwrap();
-                inserting += begun.elapsed();
+                inserting.push(timed(|| drop(store.insert(&events).unwrap())));
                 let shown = events.iter().filter(|event| event.kind == Kind::Completions);
                 let told: Vec<_> = shown.map(notice).collect();
-                let begun = Instant::now();
-                store.take_notice(&told).unwrap();
-                telling += begun.elapsed();
+                if !told.is_empty() {
+                    telling.push(timed(|| drop(store.take_notice(&told).unwrap())));
+                }
                 stored += events.len();
             }
         }
     }
-    println!("  {:<34} {:>9.0} /s", "inserting, events", stored as f64 / inserting.as_secs_f64());
-    println!("  {:<34} {:>9.0} /s", "telemetry, suggestions", stored as f64 * 0.6 / telling.as_secs_f64());
-    let (begun, at_events) = (Instant::now(), megabytes(path));
-    while store.refresh(BATCH).unwrap() {}
-    let refreshed = users as f64 * range.of_events as f64;
-    println!("  {:<34} {:>9.0} /s", "refreshing, days of users", refreshed / begun.elapsed().as_secs_f64());
+    let rate = |times: &[Times], each: usize| each as f64 / times.iter().map(|time| time.0.as_secs_f64()).sum::<f64>();
+    println!("  {:<36} {:>9.0} /s", "inserting, events", rate(&inserting, stored));
+    print("  each 256", inserting);
+    println!("  {:<36} {:>9.0} /s", "telemetry, suggestions", rate(&telling, stored * 3 / 5));
+    print("  each 256", telling);
+    let (mut refreshing, at_events, mut more) = (Vec::new(), subject.megabytes(), true);
+    while more {
+        refreshing.push(timed(|| more = store.refresh(BATCH).unwrap()));
+    }
+    println!("  {:<36} {:>9.0} /s", "refreshing, days of users", rate(&refreshing, users * range.of_events as usize));
+    print("  each 256", refreshing);
     let bytes = |megabytes: f64| megabytes * 1e6 / stored as f64;
-    println!("  {:<34} {:>9.0} bytes", "an exchange and its telemetry", bytes(at_events - before));
-    println!("  {:<34} {:>9.0} bytes", "and its share of roll-ups", bytes(megabytes(path) - at_events));
+    println!("  {:<36} {:>9.0} bytes", "an exchange and its telemetry", bytes(at_events - before));
+    println!("  {:<36} {:>9.0} bytes", "and its share of roll-ups", bytes(subject.megabytes() - at_events));
     stored
 }
 
-fn ask(store: &SqliteStore, users: usize, range: &Range, rounds: usize) {
+/// Reports of a running proxy, with every user on the allowlist and every tenth in each of ten teams.
+fn source(store: &Arc<dyn UsageStore>, users: usize, compat: &[Compat]) -> Arc<ReportSource> {
+    let seed = Seed::generate().unwrap();
+    let accounts = (0..users).map(|number| {
+        let name: UserName = user(number).parse().unwrap();
+        Account { teams: vec![format!("team-{}", number % 10)], ..Account::new(name) }
+    });
+    let mut settings = Settings::default();
+    (settings.metrics.compat, settings.metrics.user_limit) = (compat.to_vec(), 1000);
+    let loaded = Loaded { settings, directory: Directory::new(accounts, &seed), seed };
+    Arc::new(ReportSource::new(Arc::new(Live::new(loaded)), Arc::clone(store)))
+}
+
+fn ask(store: &Arc<dyn UsageStore>, users: usize, range: &Range, rounds: usize) {
     let (yesterday, last) = (range.ago(1), range.last);
-    measure("users of a day", rounds, || {
-        let mut count = 0;
-        let each = &mut |_: NaiveDate, _: &str, day: UserDay| {
-            count += black_box(day.cells.len()).min(1);
-            ControlFlow::Continue(())
-        };
-        store.user_days(yesterday, yesterday, None, each).unwrap();
-        assert_eq!(count, users);
+    let reports = source(store, users, &[]).reports().unwrap();
+    let day = |day| assert_eq!(reports.users_1_day(day, &mut io::sink()).unwrap(), users as u64);
+    measure("users-1-day", rounds, || day(yesterday));
+    measure("organization-1-day", rounds, || _ = reports.organization_1_day(yesterday, &mut io::sink()).unwrap());
+    measure("organization-28-day", rounds, || _ = reports.organization_28_day(last, &mut io::sink()).unwrap());
+    measure("closed metrics of 28 days", rounds, || {
+        drop(black_box(reports.copilot_metrics(range.ago(27), last, None).unwrap()));
     });
-    let days = |days: u64| move || drop(black_box(store.organization_days(range.ago(days - 1), last).unwrap()));
-    measure("everybody's day", rounds, days(1));
-    measure("everybody's 28 days", rounds, days(28.min(range.days)));
-    measure("totals of 28 days", rounds, || {
-        drop(black_box(store.totals(range.ago(27.min(range.days - 1)), last).unwrap()));
+    measure("closed metrics of a team, 28 days", rounds.min(3), || {
+        drop(black_box(reports.copilot_metrics(range.ago(27), last, Some("team-3")).unwrap()));
     });
-    measure("totals of a year", rounds, || {
-        let totals = store.totals(range.ago(364.min(range.days - 1)), last).unwrap();
-        assert_eq!(totals.len(), users);
-    });
+    measure("seats, a page of 100", rounds, || drop(black_box(reports.seats(1, 100).unwrap())));
+    for (name, compat) in [
+        ("/metrics/usage, made anew", &[][..]),
+        ("  with gcp-exporter", &[Compat::GcpExporter]),
+        ("  with coralogix, 1000 users", &[Compat::Coralogix]),
+    ] {
+        let source = source(store, users, compat);
+        drop(source.reports().unwrap());
+        let mut length = 0;
+        measure(name, rounds, || length = UsagePage::new(Arc::clone(&source)).text(Range::at(last, 12)).len());
+        println!("  {:<36} {:>9.2} MB", "", length as f64 / 1e6);
+        let page = UsagePage::new(source);
+        drop(page.text(Range::at(last, 12)));
+        measure("  asked again", rounds, || drop(black_box(page.text(Range::at(last, 12)))));
+    }
+    measure("totals of a day", rounds, || drop(black_box(store.totals(yesterday, yesterday).unwrap())));
+    measure("totals of 28 days", rounds, || drop(black_box(store.totals(range.ago(27), last).unwrap())));
+    measure("totals of a year", rounds, || assert_eq!(store.totals(range.ago(364), last).unwrap().len(), users));
     measure("activity", rounds, || assert_eq!(store.activity(last).unwrap().len(), users));
     measure("last seen", rounds, || assert_eq!(store.last_seen().unwrap().len(), users));
     measure("a day's file", rounds.min(3), || drop(black_box(store.day(last).unwrap())));
+    let everybody = store.organization_days(yesterday, yesterday).unwrap();
+    println!("  {:<36} {:>9} cells", "everybody's day", everybody[&yesterday].cells.len());
 }
 
-/// A thousand users each have one exchange more.
-fn refresh(store: &SqliteStore, users: usize, range: &Range, rounds: usize) {
-    let at = range.last.and_hms_opt(20, 0, 0).unwrap().and_utc();
-    let (mut asked, mut times) = (Vec::new(), Vec::new());
+/// As many users as are refreshed at once each have one exchange more.
+fn fall_behind(store: &dyn UsageStore, users: usize, range: &Range, rounds: usize) {
+    let at = Range::at(range.last, 20);
+    let (mut asked, mut totals, mut times) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..rounds {
         let events: Vec<_> = (0..users.min(BATCH))
             .map(|number| event(number, A_DAY + round, at + TimeDelta::seconds(round as i64)))
             .collect();
         store.insert(&events).unwrap();
         asked.push(timed(|| drop(black_box(store.organization_days(range.last, range.last).unwrap()))));
-        times.push(timed(|| assert!(!store.refresh(BATCH).unwrap())));
+        totals.push(timed(|| drop(black_box(store.totals(range.ago(364), range.last).unwrap()))));
+        times.push(timed(|| _ = store.refresh(BATCH).unwrap()));
     }
-    print("everybody's day, 1000 users stale", asked);
-    print("refreshing 1000 days of users", times);
+    print("everybody's day, 256 users stale", asked);
+    print("totals of a year, 256 users stale", totals);
+    print("refreshing 256 days of users", times);
 }
 
-/// How long something took, and how much of it this thread worked: other programs of the machine take their time, too.
+/// How long something took, and how much of it this process worked: other programs of the machine take their time, too.
 type Times = (Duration, Duration);
 
 fn timed(mut work: impl FnMut()) -> Times {
-    let cpu = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap();
+    let cpu = || Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap();
     let (begun, worked) = (Instant::now(), cpu());
     work();
     (begun.elapsed(), cpu() - worked)
@@ -288,7 +276,7 @@ fn print(name: &str, times: Vec<Times>) {
     wall.sort_unstable();
     cpu.sort_unstable();
     let middle = wall.len() / 2;
-    let [median, most, cpu] =
-        [wall[middle], wall[wall.len() - 1], cpu[middle]].map(|time: Duration| time.as_secs_f64() * 1000.0);
-    println!("  {name:<34} {median:>9.1} ms, at most {most:.1}, CPU {cpu:.1}");
+    let [median, least, most, cpu] =
+        [wall[middle], wall[0], wall[wall.len() - 1], cpu[middle]].map(|time: Duration| time.as_secs_f64() * 1000.0);
+    println!("  {name:<36} {median:>9.1} ms [{least:.1}-{most:.1}], CPU {cpu:.1}");
 }

@@ -15,19 +15,19 @@ CREATE TABLE organization_day (
     data BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- The sums of each of a user's days in a month, and by themselves the sum of those: a year of everybody is asked for at once.
+-- The sums of each of a user's days in a month, and of each of the months in a year: a year of everybody is asked for at once.
 CREATE TABLE user_month (
     month TEXT NOT NULL, -- its first day
     user  TEXT NOT NULL,
-    total BLOB NOT NULL,
+    days  BLOB NOT NULL,
     PRIMARY KEY (month, user)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE user_month_days (
-    month TEXT NOT NULL,
-    user  TEXT NOT NULL,
-    days  BLOB NOT NULL,
-    PRIMARY KEY (month, user)
+CREATE TABLE user_year (
+    year   TEXT NOT NULL, -- its first day
+    user   TEXT NOT NULL,
+    months BLOB NOT NULL,
+    PRIMARY KEY (year, user)
 ) STRICT, WITHOUT ROWID;
 
 -- The client that a user was last seen with.

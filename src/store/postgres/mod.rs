@@ -73,6 +73,15 @@ impl PostgresStore {
         Ok(store)
     }
 
+    /// See [`SqliteStore::put_days`](super::SqliteStore::put_days).
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    #[cfg(feature = "sim")]
+    pub fn put_days(&self, days: BTreeMap<DayOf, UserDay>) -> Result<()> {
+        self.write(|transaction, _| Rows::new(transaction).put(days))
+    }
+
     /// Asks of roll-ups, in one snapshot.
     fn ask_rows<T>(&self, question: impl FnOnce(&mut Rows<'_, '_>) -> Answer<T>) -> Result<T> {
         self.pool.with(|client| question(&mut Rows::new(&mut questions::snapshot(client)?)))

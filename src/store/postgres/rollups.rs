@@ -13,8 +13,10 @@ use super::json::{self, bytes_or_null};
 use super::row::Columns;
 use super::{acceptance, facts, questions};
 use crate::store::error::Cause;
-use crate::store::rollup::packed::Packed;
-use crate::store::rollup::{self, DayOf, FIRST_DAY, LAST_DAY, Month, WriteRows, month_of};
+use crate::store::rollup::packed::{Packed, each_between};
+use crate::store::rollup::{
+    self, DayOf, DayRange, FIRST_DAY, LAST_DAY, Month, MonthSum, WriteRows, Year, month_of, year_of,
+};
 use crate::usage::{Client, Fold, OrganizationDay, Totals, UserDay};
 
 /// There are few: what was written since the last refresh.
@@ -44,14 +46,27 @@ const MONTHS: &str = "
     )
     SELECT month FROM used WHERE month <= $2";
 
-const TOTALS: &str = "SELECT user_name, total FROM user_month WHERE month = $1";
+const YEARS: &str = "
+    WITH RECURSIVE used (year) AS (
+        SELECT MIN(year) FROM user_year WHERE year >= $1
+        UNION ALL
+        SELECT (SELECT MIN(year) FROM user_year WHERE year > used.year) FROM used WHERE used.year < $2
+    )
+    SELECT year FROM used WHERE year <= $2";
 
 const USER_MONTHS: &str = "
-    SELECT user_month_days.month, user_month_days.user_name, days FROM user_month_days
+    SELECT user_month.month, user_month.user_name, days FROM user_month
     JOIN json_to_recordset($1::json) AS asked (day DATE, user_name TEXT)
-    ON month = asked.day AND user_month_days.user_name = asked.user_name";
+    ON month = asked.day AND user_month.user_name = asked.user_name";
 
-const OF_MONTH: &str = "SELECT user_name, days FROM user_month_days WHERE month = $1";
+const OF_MONTH: &str = "SELECT user_name, days FROM user_month WHERE month = $1";
+
+const USER_YEARS: &str = "
+    SELECT user_year.year, user_year.user_name, months FROM user_year
+    JOIN json_to_recordset($1::json) AS asked (day DATE, user_name TEXT)
+    ON year = asked.day AND user_year.user_name = asked.user_name";
+
+const OF_YEAR: &str = "SELECT user_name, months FROM user_year WHERE year = $1";
 
 /// One row a user.
 const CLIENTS: &str = "SELECT user_name, client FROM user_client";
@@ -60,8 +75,19 @@ const CLIENTS_OF: &str = "SELECT user_name, client FROM user_client WHERE user_n
 
 /// The questions, for the test that they go by an index.
 #[cfg(test)]
-pub(super) const ALL: [&str; 9] =
-    [STALE, USER_DAYS, OF_DAY, ORGANIZATION_DAYS, MONTHS, TOTALS, USER_MONTHS, OF_MONTH, CLIENTS_OF];
+pub(super) const ALL: [&str; 11] = [
+    STALE,
+    USER_DAYS,
+    OF_DAY,
+    ORGANIZATION_DAYS,
+    MONTHS,
+    YEARS,
+    USER_MONTHS,
+    OF_MONTH,
+    USER_YEARS,
+    OF_YEAR,
+    CLIENTS_OF,
+];
 
 /// Days of users that are folded at once: what they hold is in memory meanwhile.
 const FOLDED_AT_ONCE: usize = 50;
@@ -90,8 +116,9 @@ pub(super) fn mark_stale(transaction: &mut Transaction<'_>, days: &BTreeSet<DayO
 /// The rows of a store, as a transaction sees them.
 pub(super) struct Rows<'t, 'c> {
     transaction: &'t mut Transaction<'c>,
-    /// Months and clients that were read ahead, for a refresh asks for one after the other.
+    /// Months, years and clients that were read ahead, for a refresh asks for one after the other.
     months: BTreeMap<DayOf, Month>,
+    years: BTreeMap<DayOf, Year>,
     clients: BTreeMap<String, Option<Client>>,
     changes: Changes,
 }
@@ -101,14 +128,15 @@ pub(super) struct Rows<'t, 'c> {
 struct Changes {
     days: BTreeMap<DayOf, Option<Vec<u8>>>,
     organization_days: BTreeMap<NaiveDate, Option<Vec<u8>>>,
-    totals: BTreeMap<DayOf, Option<Vec<u8>>>,
     months: BTreeMap<DayOf, Option<Vec<u8>>>,
+    years: BTreeMap<DayOf, Option<Vec<u8>>>,
     clients: BTreeMap<String, Option<Vec<u8>>>,
 }
 
 impl<'t, 'c> Rows<'t, 'c> {
     pub(super) fn new(transaction: &'t mut Transaction<'c>) -> Self {
-        Self { transaction, months: BTreeMap::new(), clients: BTreeMap::new(), changes: Changes::default() }
+        let (months, years, clients) = Default::default();
+        Self { transaction, months, years, clients, changes: Changes::default() }
     }
 
     /// Makes up to `limit` stale days anew; true where more are left.
@@ -125,11 +153,18 @@ impl<'t, 'c> Rows<'t, 'c> {
         self.changes.write(self.transaction)
     }
 
+    /// Stores these days as they are, and all that is a sum of them.
+    #[cfg(feature = "sim")]
+    pub(super) fn put(mut self, days: BTreeMap<DayOf, UserDay>) -> Answer<()> {
+        let keys = days.keys().cloned().collect();
+        self.read_ahead(&keys)?;
+        rollup::put(&mut self, &keys, days)?;
+        self.changes.write(self.transaction)
+    }
+
     fn read_ahead(&mut self, days: &BTreeSet<DayOf>) -> Answer<()> {
-        let months: BTreeSet<DayOf> = days.iter().map(|(day, user)| (month_of(*day), user.clone())).collect();
-        let mut stored = self.of_users::<Month>(USER_MONTHS, &months)?;
-        self.months =
-            months.into_iter().map(|month| (month.clone(), stored.remove(&month).unwrap_or_default())).collect();
+        self.months = self.all_of_users(USER_MONTHS, days.iter().map(|(day, user)| (month_of(*day), user.clone())))?;
+        self.years = self.all_of_users(USER_YEARS, days.iter().map(|(day, user)| (year_of(*day), user.clone())))?;
         let users: BTreeSet<&str> = days.iter().map(|(_, user)| &**user).collect();
         let asked: Vec<&str> = users.iter().copied().collect();
         self.clients = users.iter().map(|user| ((*user).to_owned(), None)).collect();
@@ -148,6 +183,32 @@ impl<'t, 'c> Rows<'t, 'c> {
             Ok(((columns.next()?, columns.next()?), T::unpack(columns.next()?)?))
         };
         rows.iter().map(known).collect()
+    }
+
+    /// As [`Rows::of_users`], with nothing where none is stored.
+    fn all_of_users<T: Packed + Default>(
+        &mut self,
+        sql: &str,
+        asked: impl Iterator<Item = DayOf>,
+    ) -> Answer<BTreeMap<DayOf, T>> {
+        let asked: BTreeSet<DayOf> = asked.collect();
+        let mut stored = self.of_users::<T>(sql, &asked)?;
+        Ok(asked.into_iter().map(|of| (of.clone(), stored.remove(&of).unwrap_or_default())).collect())
+    }
+
+    fn each_dated<T: Packed>(
+        &mut self,
+        sql: &str,
+        of: NaiveDate,
+        range: DayRange,
+        each: &mut dyn FnMut(&str, NaiveDate, T),
+    ) -> Answer<()> {
+        for row in self.of(sql, of)? {
+            let mut columns = Columns::of(&row);
+            let user = columns.next()?;
+            each_between(columns.next()?, range, &mut |day, known| each(user, day, known))?;
+        }
+        Ok(())
     }
 
     fn of(&mut self, sql: &str, day: NaiveDate) -> Answer<Vec<Row>> {
@@ -234,20 +295,26 @@ impl rollup::Rows for Rows<'_, '_> {
         self.between(MONTHS, from, to)?.iter().map(|row| Columns::of(row).next()).collect()
     }
 
-    fn each_total(&mut self, month: NaiveDate, each: &mut dyn FnMut(&str, Totals)) -> Answer<()> {
-        for row in self.of(TOTALS, month)? {
-            let (user, totals): (String, _) = named(&row)?;
-            each(&user, totals);
-        }
-        Ok(())
+    fn years(&mut self, from: NaiveDate, to: NaiveDate) -> Answer<Vec<NaiveDate>> {
+        self.between(YEARS, from, to)?.iter().map(|row| Columns::of(row).next()).collect()
     }
 
-    fn each_month(&mut self, month: NaiveDate, each: &mut dyn FnMut(&str, Month)) -> Answer<()> {
-        for row in self.of(OF_MONTH, month)? {
-            let (user, days): (String, _) = named(&row)?;
-            each(&user, days);
-        }
-        Ok(())
+    fn each_of_year(
+        &mut self,
+        year: NaiveDate,
+        range: DayRange,
+        each: &mut dyn FnMut(&str, NaiveDate, MonthSum),
+    ) -> Answer<()> {
+        self.each_dated(OF_YEAR, year, range, each)
+    }
+
+    fn each_of_month(
+        &mut self,
+        month: NaiveDate,
+        range: DayRange,
+        each: &mut dyn FnMut(&str, NaiveDate, Totals),
+    ) -> Answer<()> {
+        self.each_dated(OF_MONTH, month, range, each)
     }
 
     fn month(&mut self, month: NaiveDate, user: &str) -> Answer<Month> {
@@ -256,6 +323,14 @@ impl rollup::Rows for Rows<'_, '_> {
             return Ok(known.clone());
         }
         Ok(self.of_users(USER_MONTHS, &BTreeSet::from([of.clone()]))?.remove(&of).unwrap_or_default())
+    }
+
+    fn year(&mut self, year: NaiveDate, user: &str) -> Answer<Year> {
+        let of = (year, user.to_owned());
+        if let Some(known) = self.years.get(&of) {
+            return Ok(known.clone());
+        }
+        Ok(self.of_users(USER_YEARS, &BTreeSet::from([of.clone()]))?.remove(&of).unwrap_or_default())
     }
 
     fn clients(&mut self) -> Answer<BTreeMap<String, Client>> {
@@ -296,12 +371,14 @@ impl WriteRows for Rows<'_, '_> {
     }
 
     fn put_month(&mut self, month: NaiveDate, user: &str, days: &Month) -> Answer<()> {
-        let (mut total, mut data) = (None, None);
-        if !days.is_empty() {
-            (total, data) = (Some(days.sum(FIRST_DAY, LAST_DAY).pack()?), Some(days.pack()?));
-        }
-        self.changes.totals.insert((month, user.to_owned()), total);
+        let data = if days.is_empty() { None } else { Some(days.pack()?) };
         self.changes.months.insert((month, user.to_owned()), data);
+        Ok(())
+    }
+
+    fn put_year(&mut self, year: NaiveDate, user: &str, months: &Year) -> Answer<()> {
+        let data = if months.is_empty() { None } else { Some(months.pack()?) };
+        self.changes.years.insert((year, user.to_owned()), data);
         Ok(())
     }
 
@@ -334,8 +411,8 @@ impl Changes {
     fn write(&self, transaction: &mut Transaction<'_>) -> Answer<()> {
         for (target, rows) in [
             (("user_day", Some("day"), true, "data"), &self.days),
-            (("user_month", Some("month"), true, "total"), &self.totals),
-            (("user_month_days", Some("month"), true, "days"), &self.months),
+            (("user_month", Some("month"), true, "days"), &self.months),
+            (("user_year", Some("year"), true, "months"), &self.years),
         ] {
             write(transaction, target, rows.iter().map(ChangedRow::of_user_and_day).collect())?;
         }

@@ -23,7 +23,7 @@ pub(super) const TABLES: [&str; 14] = [
     "user_day",
     "organization_day",
     "user_month",
-    "user_month_days",
+    "user_year",
     "user_client",
     "stale",
 ];

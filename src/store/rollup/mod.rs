@@ -16,7 +16,7 @@ pub(super) use questions::{activity, last_seen, organization_days, totals, user_
 pub(super) use refresh::put;
 pub(super) use refresh::{refresh, renew};
 
-use crate::usage::{Client, OrganizationDay, Totals, UserDay};
+use crate::usage::{Client, OrganizationDay, Surface, Totals, UserDay};
 
 /// Before and after any day on record. Four digits, for days are compared as text.
 pub(super) const FIRST_DAY: NaiveDate = match NaiveDate::from_ymd_opt(1, 1, 1) {
@@ -27,6 +27,9 @@ pub(super) const LAST_DAY: NaiveDate = match NaiveDate::from_ymd_opt(9999, 12, 3
     Some(day) => day,
     None => NaiveDate::MAX,
 };
+
+/// The first day and the last one.
+pub(super) type DayRange = (NaiveDate, NaiveDate);
 
 /// A day of a user.
 pub(super) type DayOf = (NaiveDate, String);
@@ -66,14 +69,30 @@ pub(super) trait Rows {
     /// The months of a range, by their first days, that have a stored month of any user, oldest first.
     fn months(&mut self, from: NaiveDate, to: NaiveDate) -> Result<Vec<NaiveDate>, Self::Error>;
 
-    /// The stored sums of a month.
-    fn each_total(&mut self, month: NaiveDate, each: &mut dyn FnMut(&str, Totals)) -> Result<(), Self::Error>;
+    /// Likewise the years.
+    fn years(&mut self, from: NaiveDate, to: NaiveDate) -> Result<Vec<NaiveDate>, Self::Error>;
 
-    /// The stored days of a month.
-    fn each_month(&mut self, month: NaiveDate, each: &mut dyn FnMut(&str, Month)) -> Result<(), Self::Error>;
+    /// The stored months of a year whose first days are within a range, of everybody.
+    fn each_of_year(
+        &mut self,
+        year: NaiveDate,
+        range: DayRange,
+        each: &mut dyn FnMut(&str, NaiveDate, MonthSum),
+    ) -> Result<(), Self::Error>;
+
+    /// The stored days of a month within a range, of everybody.
+    fn each_of_month(
+        &mut self,
+        month: NaiveDate,
+        range: DayRange,
+        each: &mut dyn FnMut(&str, NaiveDate, Totals),
+    ) -> Result<(), Self::Error>;
 
     /// One user's stored days of a month.
     fn month(&mut self, month: NaiveDate, user: &str) -> Result<Month, Self::Error>;
+
+    /// One user's stored months of a year.
+    fn year(&mut self, year: NaiveDate, user: &str) -> Result<Year, Self::Error>;
 
     /// Everybody's last client.
     fn clients(&mut self) -> Result<BTreeMap<String, Client>, Self::Error>;
@@ -93,8 +112,11 @@ pub(super) trait WriteRows: Rows {
     /// Stores everybody's day.
     fn put_organization_day(&mut self, day: NaiveDate, sum: &OrganizationDay) -> Result<(), Self::Error>;
 
-    /// Stores a month of a user, and its sum.
+    /// Stores a month of a user.
     fn put_month(&mut self, month: NaiveDate, user: &str, days: &Month) -> Result<(), Self::Error>;
+
+    /// Stores a year of a user.
+    fn put_year(&mut self, year: NaiveDate, user: &str, months: &Year) -> Result<(), Self::Error>;
 
     /// Stores the last client of a user.
     fn put_client(&mut self, user: &str, client: Option<&Client>) -> Result<(), Self::Error>;
@@ -105,32 +127,42 @@ pub(super) fn month_of(day: NaiveDate) -> NaiveDate {
     day.with_day(1).unwrap_or(day)
 }
 
-/// What a user did on the days of one month, oldest first; of a day of which there is nothing, nothing is in it.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Month(Vec<(NaiveDate, Totals)>);
+/// The first day of a day's year.
+pub(super) fn year_of(day: NaiveDate) -> NaiveDate {
+    day.with_ordinal(1).unwrap_or(day)
+}
 
-impl Month {
-    /// Its days.
-    pub(super) fn days(&self) -> impl DoubleEndedIterator<Item = &(NaiveDate, Totals)> {
+/// What is known of some days, oldest first; of those of which there is nothing, nothing is in it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Dated<T>(Vec<(NaiveDate, T)>);
+
+/// What a user did on the days of one month.
+pub(super) type Month = Dated<Totals>;
+
+/// What a user did in the months of one year, by their first days: a year of everybody is asked for at once.
+pub(super) type Year = Dated<MonthSum>;
+
+impl<T> Default for Dated<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Dated<T> {
+    /// What there is.
+    pub(super) fn each(&self) -> impl DoubleEndedIterator<Item = &(NaiveDate, T)> {
         self.0.iter()
     }
 
-    /// Puts a day in the place of what is known of it.
-    pub(super) fn put(&mut self, day: NaiveDate, known: &UserDay) {
+    /// Takes what is known of a day in the place of what was.
+    pub(super) fn set(&mut self, day: NaiveDate, known: Option<T>) {
         let at = self.0.partition_point(|(other, _)| *other < day);
         if self.0.get(at).is_some_and(|(other, _)| *other == day) {
             self.0.remove(at);
         }
-        if !known.is_empty() {
-            self.0.insert(at, (day, known.totals()));
+        if let Some(known) = known {
+            self.0.insert(at, (day, known));
         }
-    }
-
-    /// The sum of the days within a range.
-    pub(super) fn sum(&self, from: NaiveDate, to: NaiveDate) -> Totals {
-        let mut sum = Totals::default();
-        self.0.iter().filter(|(day, _)| (from..=to).contains(day)).for_each(|(_, totals)| sum.add(totals));
-        sum
     }
 
     /// Whether there is nothing of any day.
@@ -139,9 +171,60 @@ impl Month {
     }
 }
 
-impl FromIterator<(NaiveDate, Totals)> for Month {
+impl Month {
+    /// Puts a day in the place of what is known of it.
+    pub(super) fn put(&mut self, day: NaiveDate, known: &UserDay) {
+        self.set(day, (!known.is_empty()).then(|| known.totals()));
+    }
+
+    /// The sum of the days within a range.
+    pub(super) fn sum(&self, (from, to): DayRange) -> Totals {
+        let mut sum = Totals::default();
+        self.each().filter(|(day, _)| (from..=to).contains(day)).for_each(|(_, totals)| sum.add(totals));
+        sum
+    }
+}
+
+impl Year {
+    /// Puts a month in the place of what is known of it.
+    pub(super) fn put(&mut self, month: NaiveDate, days: &Month) {
+        self.set(month, (!days.is_empty()).then(|| MonthSum::of(days)));
+    }
+}
+
+impl<T> FromIterator<(NaiveDate, T)> for Dated<T> {
     /// From days in their order.
-    fn from_iter<I: IntoIterator<Item = (NaiveDate, Totals)>>(days: I) -> Self {
+    fn from_iter<I: IntoIterator<Item = (NaiveDate, T)>>(days: I) -> Self {
         Self(days.into_iter().collect())
+    }
+}
+
+/// What a user did in a month.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct MonthSum {
+    /// The sum of its days.
+    pub(super) totals: Totals,
+    /// Days with any count: bit 0 is the first of the month.
+    pub(super) active: u32,
+    /// Days by [`Surface`], in the order of [`Surface::ALL`].
+    pub(super) surfaces: [u32; 5],
+}
+
+impl MonthSum {
+    /// Of the days of one month.
+    pub(super) fn of(days: &Month) -> Self {
+        let mut sum = Self::default();
+        for (day, totals) in days.each() {
+            sum.totals.add(totals);
+            if totals.counts.is_none() {
+                continue;
+            }
+            let bit = 1 << day.day0();
+            sum.active |= bit;
+            for (days, surface) in sum.surfaces.iter_mut().zip(Surface::ALL) {
+                *days |= if totals.surfaces.has(surface) { bit } else { 0 };
+            }
+        }
+        sum
     }
 }

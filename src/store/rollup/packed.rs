@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::Month;
+use super::{Dated, DayRange, MonthSum};
 use crate::usage::{COUNTERS, Cell, Cells, Client, Counts, Engagement, OrganizationDay, Surfaces, Totals, UserDay};
 
 /// Why bytes are no roll-up.
@@ -232,21 +232,57 @@ impl Packed for Totals {
     }
 }
 
-impl Packed for Month {
+/// The sum, the days active, and those by surface.
+type PackedMonthSum = (PackedTotals, u32, [u32; 5]);
+
+impl Packed for MonthSum {
+    fn pack(&self) -> Result<Vec<u8>, Error> {
+        let packed: PackedMonthSum = (packed_totals(&self.totals), self.active, self.surfaces);
+        postcard::to_stdvec(&packed)
+    }
+
+    fn unpack(bytes: &[u8]) -> Result<Self, Error> {
+        let (sum, active, surfaces): PackedMonthSum = postcard::from_bytes(bytes)?;
+        Ok(Self { totals: totals(sum), active, surfaces })
+    }
+}
+
+/// The number of the first day, then of each how many days after that it is, and what is packed of it: with its length before
+/// it, so that what is not asked for need not be read.
+impl<T: Packed> Packed for Dated<T> {
     fn pack(&self) -> Result<Vec<u8>, Error> {
         let number = |day: NaiveDate| day.num_days_from_ce();
-        let first = self.days().next().map(|(day, _)| number(*day)).unwrap_or_default();
-        let days: Vec<_> =
-            self.days().map(|(day, totals)| (number(*day).abs_diff(first), packed_totals(totals))).collect();
+        let first = self.each().next().map(|(day, _)| number(*day)).unwrap_or_default();
+        let mut days = Vec::new();
+        for (day, known) in self.each() {
+            days.push((number(*day).abs_diff(first), known.pack()?));
+        }
         postcard::to_stdvec(&(first, days))
     }
 
     fn unpack(bytes: &[u8]) -> Result<Self, Error> {
-        let (first, days): (i32, Vec<(u32, PackedTotals)>) = postcard::from_bytes(bytes)?;
-        let days = days.into_iter().map(|(after, packed)| {
-            let day = first.checked_add_unsigned(after).and_then(NaiveDate::from_num_days_from_ce_opt);
-            Ok((day.ok_or(Error::DeserializeBadEncoding)?, totals(packed)))
-        });
-        days.collect()
+        let mut days = Vec::new();
+        each_between(bytes, (NaiveDate::MIN, NaiveDate::MAX), &mut |day, known| days.push((day, known)))?;
+        Ok(days.into_iter().collect())
     }
+}
+
+/// Hands over what a packed [`Dated`] has of the days of a range.
+pub(in crate::store) fn each_between<T: Packed>(
+    bytes: &[u8],
+    (from, to): DayRange,
+    each: &mut dyn FnMut(NaiveDate, T),
+) -> Result<(), Error> {
+    let asked = from.num_days_from_ce()..=to.num_days_from_ce();
+    let ((first, count), mut rest): ((i32, usize), &[u8]) = postcard::take_from_bytes(bytes)?;
+    for _ in 0..count {
+        let ((after, known), others): ((u32, &[u8]), &[u8]) = postcard::take_from_bytes(rest)?;
+        rest = others;
+        let number = first.checked_add_unsigned(after).ok_or(Error::DeserializeBadEncoding)?;
+        if asked.contains(&number) {
+            let day = NaiveDate::from_num_days_from_ce_opt(number).ok_or(Error::DeserializeBadEncoding)?;
+            each(day, T::unpack(known)?);
+        }
+    }
+    Ok(())
 }

@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use chrono::{Days, Months, NaiveDate};
 
 use super::refresh::last_client;
-use super::{FIRST_DAY, LAST_DAY, Month, Rows, month_of};
-use crate::usage::{Activity, Client, OrganizationDay, Surface, Totals, UserDay};
+use super::{FIRST_DAY, LAST_DAY, Month, MonthSum, Rows, month_of, year_of};
+use crate::usage::{Activity, Client, OrganizationDay, Totals, UserDay};
 
 /// Days that [`Activity`] tells of.
 const ACTIVITY_DAYS: u64 = 64;
@@ -121,24 +121,28 @@ pub(in crate::store) fn totals<R: Rows>(
         None if totals == Totals::default() => {}
         None => drop(sums.insert(user.to_owned(), totals)),
     };
-    for month in rows.months(month_of(from), to)? {
-        let last = month.checked_add_months(Months::new(1)).and_then(|next| next.pred_opt()).unwrap_or(NaiveDate::MAX);
-        if from <= month && last <= to {
-            rows.each_total(month, &mut |user, totals| {
-                if !stale.have(month, user) {
-                    add(user, totals);
-                }
-            })?;
-        } else {
-            rows.each_month(month, &mut |user, days| {
-                if !stale.have(month, user) {
-                    add(user, days.sum(from, to));
-                }
-            })?;
-        }
+    let is_whole = |month| from <= month && last_of_month(month) <= to;
+    for year in rows.years(year_of(from), to)? {
+        rows.each_of_year(year, (from, to), &mut |user, month, sum| {
+            if is_whole(month) && !stale.have(month, user) {
+                add(user, sum.totals);
+            }
+        })?;
     }
-    stale.each(&mut |user, days| add(user, days.sum(from, to)));
+    let edges = BTreeSet::from([from, to].map(month_of));
+    for month in edges.into_iter().filter(|month| !is_whole(*month)) {
+        rows.each_of_month(month, (from, to), &mut |user, _, totals| {
+            if !stale.have(month, user) {
+                add(user, totals);
+            }
+        })?;
+    }
+    stale.each(&mut |_, user, days| add(user, days.sum((from, to))));
     Ok(sums.into_iter().collect())
+}
+
+fn last_of_month(month: NaiveDate) -> NaiveDate {
+    month.checked_add_months(Months::new(1)).and_then(|next| next.pred_opt()).unwrap_or(NaiveDate::MAX)
 }
 
 /// The months of users that have stale days, as they are with these folded.
@@ -165,8 +169,10 @@ impl StaleMonths {
         self.0.get(&month).is_some_and(|users| users.contains_key(user))
     }
 
-    fn each(&self, each: &mut dyn FnMut(&str, &Month)) {
-        self.0.values().flatten().for_each(|(user, month)| each(user, month));
+    fn each(&self, each: &mut dyn FnMut(NaiveDate, &str, &Month)) {
+        for (month, users) in &self.0 {
+            users.iter().for_each(|(user, days)| each(*month, user, days));
+        }
     }
 }
 
@@ -175,31 +181,37 @@ pub(in crate::store) fn activity<R: Rows>(rows: &mut R, to: NaiveDate) -> Result
     let from = to.checked_sub_days(Days::new(ACTIVITY_DAYS - 1)).unwrap_or(NaiveDate::MIN);
     let stale = StaleMonths::of(rows, from, to)?;
     let mut users: HashMap<String, Activity> = HashMap::new();
-    for month in rows.months(month_of(from), to)? {
-        rows.each_month(month, &mut |user, days| {
+    for year in rows.years(year_of(from), to)? {
+        rows.each_of_year(year, (month_of(from), to), &mut |user, month, sum| {
             if !stale.have(month, user) {
-                mark(&mut users, user, &days, to);
+                mark(&mut users, user, (month, sum), to);
             }
         })?;
     }
-    stale.each(&mut |user, days| mark(&mut users, user, days, to));
+    stale.each(&mut |month, user, days| mark(&mut users, user, (month, MonthSum::of(days)), to));
     let mut users: Vec<Activity> = users.into_values().filter(|activity| activity.active != 0).collect();
     users.sort_unstable_by(|one, other| one.user.cmp(&other.user));
     Ok(users)
 }
 
-fn mark(users: &mut HashMap<String, Activity>, user: &str, days: &Month, to: NaiveDate) {
+fn mark(users: &mut HashMap<String, Activity>, user: &str, (month, sum): (NaiveDate, MonthSum), to: NaiveDate) {
     if !users.contains_key(user) {
         users.insert(user.to_owned(), Activity { user: user.to_owned(), active: 0, surfaces: [0; 5] });
     }
     let Some(activity) = users.get_mut(user) else { return };
-    for (day, totals) in days.days().filter(|(_, totals)| !totals.counts.is_none()) {
-        let bit = u32::try_from((to - *day).num_days()).ok().and_then(|age| 1_u64.checked_shl(age)).unwrap_or_default();
-        activity.active |= bit;
-        for (days, surface) in activity.surfaces.iter_mut().zip(Surface::ALL) {
-            *days |= if totals.surfaces.has(surface) { bit } else { 0 };
-        }
+    let age = (to - month).num_days();
+    activity.active |= by_age(sum.active, age);
+    for (days, more) in activity.surfaces.iter_mut().zip(sum.surfaces) {
+        *days |= by_age(more, age);
     }
+}
+
+/// Days of a month as bits by their age in days, where the first of the month has this age.
+fn by_age(days: u32, age: i64) -> u64 {
+    // The first of the month is bit 31 then, and so has the age 31.
+    let days = u64::from(days.reverse_bits());
+    let more = u32::try_from((age - 31).unsigned_abs()).unwrap_or(u32::MAX);
+    if age < 31 { days.checked_shr(more) } else { days.checked_shl(more) }.unwrap_or_default()
 }
 
 /// See [`UsageStore::last_seen`](crate::store::UsageStore::last_seen).

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 
-use super::{DayOf, FIRST_DAY, Month, Rows, WriteRows, month_of};
+use super::{DayOf, FIRST_DAY, Month, Rows, WriteRows, Year, month_of, year_of};
 use crate::usage::{Client, OrganizationDay, UserDay};
 
 /// Makes up to `limit` stale days anew; true where more are left.
@@ -71,7 +71,21 @@ fn renew_months<W: WriteRows>(rows: &mut W, changed: &BTreeMap<DayOf, Change>) -
         };
         days.put(*day, &change.after);
     }
-    months.iter().try_for_each(|((month, user), days)| rows.put_month(*month, user, days))
+    months.iter().try_for_each(|((month, user), days)| rows.put_month(*month, user, days))?;
+    renew_years(rows, &months)
+}
+
+fn renew_years<W: WriteRows>(rows: &mut W, changed: &BTreeMap<(NaiveDate, &str), Month>) -> Result<(), W::Error> {
+    let mut years: BTreeMap<(NaiveDate, &str), Year> = BTreeMap::new();
+    for ((month, user), days) in changed {
+        let year = year_of(*month);
+        let months = match years.entry((year, *user)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(rows.year(year, user)?),
+        };
+        months.put(*month, days);
+    }
+    years.iter().try_for_each(|((year, user), months)| rows.put_year(*year, user, months))
 }
 
 fn renew_clients<W: WriteRows>(rows: &mut W, changed: &BTreeMap<DayOf, Change>) -> Result<(), W::Error> {
@@ -114,7 +128,7 @@ fn search_client<R: Rows>(
 ) -> Result<Option<Client>, R::Error> {
     let mut days: BTreeSet<NaiveDate> = changed.keys().copied().collect();
     for month in rows.months(FIRST_DAY, month_of(last))?.into_iter().rev() {
-        days.extend(rows.month(month, user)?.days().map(|(day, _)| *day));
+        days.extend(rows.month(month, user)?.each().map(|(day, _)| *day));
         // What is changed before the month waits for its own.
         for day in days.split_off(&month).into_iter().rev() {
             let found = match changed.get(&day) {

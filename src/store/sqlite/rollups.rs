@@ -9,8 +9,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::row::Columns;
 use super::{facts, questions};
-use crate::store::rollup::packed::{self, Packed};
-use crate::store::rollup::{self, DayOf, Month, WriteRows};
+use crate::store::rollup::packed::{self, Packed, each_between};
+use crate::store::rollup::{self, DayOf, DayRange, Month, MonthSum, WriteRows, Year};
 use crate::usage::{Client, Fold, OrganizationDay, Totals, UserDay};
 
 /// There are few: what was written since the last refresh.
@@ -35,11 +35,21 @@ const MONTHS: &str = "
     )
     SELECT month FROM used WHERE month <= ?2";
 
-const TOTALS: &str = "SELECT user, total FROM user_month WHERE month = ?1";
+const YEARS: &str = "
+    WITH RECURSIVE used (year) AS (
+        SELECT MIN(year) FROM user_year WHERE year >= ?1
+        UNION ALL
+        SELECT (SELECT MIN(year) FROM user_year WHERE year > used.year) FROM used WHERE used.year < ?2
+    )
+    SELECT year FROM used WHERE year <= ?2";
 
-const MONTH: &str = "SELECT days FROM user_month_days WHERE month = ?1 AND user = ?2";
+const MONTH: &str = "SELECT days FROM user_month WHERE month = ?1 AND user = ?2";
 
-const MONTH_OF_ALL: &str = "SELECT user, days FROM user_month_days WHERE month = ?1";
+const MONTH_OF_ALL: &str = "SELECT user, days FROM user_month WHERE month = ?1";
+
+const YEAR: &str = "SELECT months FROM user_year WHERE year = ?1 AND user = ?2";
+
+const YEAR_OF_ALL: &str = "SELECT user, months FROM user_year WHERE year = ?1";
 
 /// One row a user.
 const CLIENTS: &str = "SELECT user, client FROM user_client";
@@ -48,8 +58,8 @@ const CLIENT: &str = "SELECT client FROM user_client WHERE user = ?1";
 
 /// The questions, for the test that they go by an index.
 #[cfg(test)]
-pub(super) const ALL: [&str; 9] =
-    [USER_DAY, USER_DAYS, ORGANIZATION_DAYS, DAYS, MONTHS, TOTALS, MONTH, MONTH_OF_ALL, CLIENT];
+pub(super) const ALL: [&str; 11] =
+    [USER_DAY, USER_DAYS, ORGANIZATION_DAYS, DAYS, MONTHS, YEARS, MONTH, MONTH_OF_ALL, YEAR, YEAR_OF_ALL, CLIENT];
 
 /// Notes that what follows from events and telemetry of these days is to be made anew.
 pub(super) fn mark_stale(connection: &Connection, days: &BTreeSet<DayOf>) -> rusqlite::Result<()> {
@@ -61,20 +71,18 @@ pub(super) fn mark_stale(connection: &Connection, days: &BTreeSet<DayOf>) -> rus
 pub(super) struct Rows<'c>(pub(super) &'c Connection);
 
 impl Rows<'_> {
-    fn each<T: Packed>(
+    fn each_dated<T: Packed>(
         &self,
         sql: &str,
         of: NaiveDate,
-        wanted: &dyn Fn(&str) -> bool,
-        each: &mut dyn FnMut(&str, T) -> ControlFlow<()>,
+        range: DayRange,
+        each: &mut dyn FnMut(&str, NaiveDate, T),
     ) -> rusqlite::Result<()> {
         let mut statement = self.0.prepare_cached(sql)?;
         let mut rows = statement.query([of.to_string()])?;
         while let Some(row) = rows.next()? {
-            let user = row.get_ref(0)?.as_str()?;
-            if wanted(user) && each(user, unpacked(row, 1)?).is_break() {
-                break;
-            }
+            let (user, packed) = (row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_blob()?);
+            each_between(packed, range, &mut |day, known| each(user, day, known)).map_err(|error| broken(1, error))?;
         }
         Ok(())
     }
@@ -101,8 +109,11 @@ impl Rows<'_> {
 }
 
 fn unpacked<T: Packed>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
-    let broken = |error: packed::Error| rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, error.into());
-    T::unpack(row.get_ref(column)?.as_blob()?).map_err(broken)
+    T::unpack(row.get_ref(column)?.as_blob()?).map_err(|error| broken(column, error))
+}
+
+fn broken(column: usize, error: packed::Error) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, error.into())
 }
 
 impl rollup::Rows for Rows<'_> {
@@ -142,7 +153,15 @@ impl rollup::Rows for Rows<'_> {
         wanted: &dyn Fn(&str) -> bool,
         each: &mut dyn FnMut(&str, UserDay) -> ControlFlow<()>,
     ) -> rusqlite::Result<()> {
-        self.each(USER_DAYS, day, wanted, each)
+        let mut statement = self.0.prepare_cached(USER_DAYS)?;
+        let mut rows = statement.query([day.to_string()])?;
+        while let Some(row) = rows.next()? {
+            let user = row.get_ref(0)?.as_str()?;
+            if wanted(user) && each(user, unpacked(row, 1)?).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn organization_days(
@@ -164,22 +183,34 @@ impl rollup::Rows for Rows<'_> {
         self.days_between(MONTHS, from, to)
     }
 
-    fn each_total(&mut self, month: NaiveDate, each: &mut dyn FnMut(&str, Totals)) -> rusqlite::Result<()> {
-        self.each(TOTALS, month, &|_| true, &mut |user, totals| {
-            each(user, totals);
-            ControlFlow::Continue(())
-        })
+    fn years(&mut self, from: NaiveDate, to: NaiveDate) -> rusqlite::Result<Vec<NaiveDate>> {
+        self.days_between(YEARS, from, to)
     }
 
-    fn each_month(&mut self, month: NaiveDate, each: &mut dyn FnMut(&str, Month)) -> rusqlite::Result<()> {
-        self.each(MONTH_OF_ALL, month, &|_| true, &mut |user, days| {
-            each(user, days);
-            ControlFlow::Continue(())
-        })
+    fn each_of_year(
+        &mut self,
+        year: NaiveDate,
+        range: DayRange,
+        each: &mut dyn FnMut(&str, NaiveDate, MonthSum),
+    ) -> rusqlite::Result<()> {
+        self.each_dated(YEAR_OF_ALL, year, range, each)
+    }
+
+    fn each_of_month(
+        &mut self,
+        month: NaiveDate,
+        range: DayRange,
+        each: &mut dyn FnMut(&str, NaiveDate, Totals),
+    ) -> rusqlite::Result<()> {
+        self.each_dated(MONTH_OF_ALL, month, range, each)
     }
 
     fn month(&mut self, month: NaiveDate, user: &str) -> rusqlite::Result<Month> {
         Ok(self.one(MONTH, params![month.to_string(), user])?.unwrap_or_default())
+    }
+
+    fn year(&mut self, year: NaiveDate, user: &str) -> rusqlite::Result<Year> {
+        Ok(self.one(YEAR, params![year.to_string(), user])?.unwrap_or_default())
     }
 
     fn clients(&mut self) -> rusqlite::Result<BTreeMap<String, Client>> {
@@ -233,12 +264,17 @@ impl WriteRows for Rows<'_> {
     fn put_month(&mut self, month: NaiveDate, user: &str, days: &Month) -> rusqlite::Result<()> {
         let key: [&dyn rusqlite::ToSql; 2] = [&month.to_string(), &user];
         if days.is_empty() {
-            self.remove("DELETE FROM user_month WHERE month = ?1 AND user = ?2", &key)?;
-            return self.remove("DELETE FROM user_month_days WHERE month = ?1 AND user = ?2", &key);
+            return self.remove("DELETE FROM user_month WHERE month = ?1 AND user = ?2", &key);
         }
-        let total = days.sum(rollup::FIRST_DAY, rollup::LAST_DAY);
-        self.put("INSERT OR REPLACE INTO user_month (month, user, total) VALUES (?1, ?2, ?3)", &key, &total)?;
-        self.put("INSERT OR REPLACE INTO user_month_days (month, user, days) VALUES (?1, ?2, ?3)", &key, days)
+        self.put("INSERT OR REPLACE INTO user_month (month, user, days) VALUES (?1, ?2, ?3)", &key, days)
+    }
+
+    fn put_year(&mut self, year: NaiveDate, user: &str, months: &Year) -> rusqlite::Result<()> {
+        let key: [&dyn rusqlite::ToSql; 2] = [&year.to_string(), &user];
+        if months.is_empty() {
+            return self.remove("DELETE FROM user_year WHERE year = ?1 AND user = ?2", &key);
+        }
+        self.put("INSERT OR REPLACE INTO user_year (year, user, months) VALUES (?1, ?2, ?3)", &key, months)
     }
 
     fn put_client(&mut self, user: &str, client: Option<&Client>) -> rusqlite::Result<()> {

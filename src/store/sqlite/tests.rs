@@ -85,7 +85,7 @@ const GROWING: [&str; 10] = [
     "user_day",
     "organization_day",
     "user_month",
-    "user_month_days",
+    "user_year",
 ];
 
 #[test]

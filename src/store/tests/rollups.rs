@@ -287,7 +287,7 @@ const EVERY_TABLE: [&str; 12] = [
     "user_day",
     "organization_day",
     "user_month",
-    "user_month_days",
+    "user_year",
     "user_client",
 ];
 

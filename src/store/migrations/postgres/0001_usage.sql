@@ -160,7 +160,7 @@ CREATE TABLE quota (
 );
 
 -- Roll-ups: all of them follow from the tables above, and are made anew for each day of a user in `stale`. What is in a BYTEA
--- `data`, `total`, `days` or `client` is packed by `store::rollup::packed`.
+-- `data`, `days`, `months` or `client` is packed by `store::rollup::packed`.
 
 CREATE INDEX suggestion_by_day ON suggestion (day, user_name, id);
 CREATE INDEX chat_action_by_day ON chat_action (day, user_name, id);
@@ -179,19 +179,19 @@ CREATE TABLE organization_day (
     data BYTEA NOT NULL
 );
 
--- The sums of each of a user's days in a month, and by themselves the sum of those: a year of everybody is asked for at once.
+-- The sums of each of a user's days in a month, and of each of the months in a year: a year of everybody is asked for at once.
 CREATE TABLE user_month (
     month     DATE NOT NULL, -- its first day
     user_name TEXT COLLATE "C" NOT NULL,
-    total     BYTEA NOT NULL,
+    days      BYTEA NOT NULL,
     PRIMARY KEY (month, user_name)
 );
 
-CREATE TABLE user_month_days (
-    month     DATE NOT NULL,
+CREATE TABLE user_year (
+    year      DATE NOT NULL, -- its first day
     user_name TEXT COLLATE "C" NOT NULL,
-    days      BYTEA NOT NULL,
-    PRIMARY KEY (month, user_name)
+    months    BYTEA NOT NULL,
+    PRIMARY KEY (year, user_name)
 );
 
 -- The client that a user was last seen with.
