@@ -36,12 +36,13 @@ CREATE TABLE user_client (
     client BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Days of users whose roll-ups are to be made anew. Whoever changes something they follow from adds a row, in the same
--- transaction, and changes none: so writers of a shared store do not wait for each other.
+-- Days of users whose roll-ups are to be made anew, each once, in the order in which they first changed. Whoever changes something
+-- they follow from adds a row, in the same transaction.
 CREATE TABLE stale (
     seq  INTEGER NOT NULL PRIMARY KEY,
     day  TEXT    NOT NULL,
-    user TEXT    NOT NULL
+    user TEXT    NOT NULL,
+    UNIQUE (day, user)
 ) STRICT;
 
 CREATE INDEX suggestion_by_day ON suggestion (day, user);

@@ -22,9 +22,16 @@ use crate::usage::{Client, Fold, OrganizationDay, Totals, UserDay};
 /// There are few: what was written since the last refresh.
 const STALE: &str = "SELECT DISTINCT day, user_name FROM stale WHERE day BETWEEN $1 AND $2";
 
-/// Each by its number: one that was given a smaller number may come later.
+/// The oldest, with all that was noted of the same days since. Others' come later, even under smaller numbers.
 const TAKE_STALE: &str = "
-    DELETE FROM stale WHERE seq IN (SELECT seq FROM stale ORDER BY seq LIMIT $1) RETURNING day, user_name";
+    WITH oldest AS (
+        SELECT DISTINCT day, user_name FROM (SELECT day, user_name FROM stale ORDER BY seq LIMIT $1) AS first
+    ), taken AS (
+        DELETE FROM stale USING oldest WHERE stale.day = oldest.day AND stale.user_name = oldest.user_name
+    )
+    SELECT day, user_name FROM oldest";
+
+const ANY_STALE: &str = "SELECT day FROM stale LIMIT 1";
 
 const USER_DAYS: &str = "
     SELECT user_day.day, user_day.user_name, data FROM user_day
@@ -355,7 +362,8 @@ impl WriteRows for Rows<'_, '_> {
     fn take_stale(&mut self, limit: usize) -> Answer<(BTreeSet<DayOf>, bool)> {
         let most = i64::try_from(limit).unwrap_or(i64::MAX);
         let taken = self.transaction.query_typed(TAKE_STALE, &[(&most, Type::INT8)])?;
-        Ok((taken.iter().map(day_of).collect::<Answer<_>>()?, taken.len() >= limit))
+        let more = self.transaction.query_typed(ANY_STALE, &[])?;
+        Ok((taken.iter().map(day_of).collect::<Answer<_>>()?, !more.is_empty()))
     }
 
     fn put_day(&mut self, of: &DayOf, day: &UserDay) -> Answer<()> {

@@ -14,9 +14,11 @@ use crate::store::rollup::{self, DayOf, DayRange, Month, MonthSum, WriteRows, Ye
 use crate::usage::{Client, Fold, OrganizationDay, Totals, UserDay};
 
 /// There are few: what was written since the last refresh.
-const STALE: &str = "SELECT DISTINCT day, user FROM stale WHERE day BETWEEN ?1 AND ?2";
+const STALE: &str = "SELECT day, user FROM stale WHERE day BETWEEN ?1 AND ?2";
 
-const STALE_BY_AGE: &str = "SELECT seq, day, user FROM stale ORDER BY seq";
+const MARK: &str = "INSERT INTO stale (day, user) VALUES (?1, ?2) ON CONFLICT (day, user) DO NOTHING";
+
+const STALE_BY_AGE: &str = "SELECT seq, day, user FROM stale ORDER BY seq LIMIT ?1";
 
 const USER_DAY: &str = "SELECT data FROM user_day WHERE day = ?1 AND user = ?2";
 
@@ -58,12 +60,24 @@ const CLIENT: &str = "SELECT client FROM user_client WHERE user = ?1";
 
 /// The questions, for the test that they go by an index.
 #[cfg(test)]
-pub(super) const ALL: [&str; 11] =
-    [USER_DAY, USER_DAYS, ORGANIZATION_DAYS, DAYS, MONTHS, YEARS, MONTH, MONTH_OF_ALL, YEAR, YEAR_OF_ALL, CLIENT];
+pub(super) const ALL: [&str; 12] = [
+    STALE,
+    USER_DAY,
+    USER_DAYS,
+    ORGANIZATION_DAYS,
+    DAYS,
+    MONTHS,
+    YEARS,
+    MONTH,
+    MONTH_OF_ALL,
+    YEAR,
+    YEAR_OF_ALL,
+    CLIENT,
+];
 
 /// Notes that what follows from events and telemetry of these days is to be made anew.
 pub(super) fn mark_stale(connection: &Connection, days: &BTreeSet<DayOf>) -> rusqlite::Result<()> {
-    let mut mark = connection.prepare_cached("INSERT INTO stale (day, user) VALUES (?1, ?2)")?;
+    let mut mark = connection.prepare_cached(MARK)?;
     days.iter().try_for_each(|(day, user)| mark.execute(params![day.to_string(), user]).map(drop))
 }
 
@@ -226,22 +240,18 @@ impl rollup::Rows for Rows<'_> {
 
 impl WriteRows for Rows<'_> {
     fn take_stale(&mut self, limit: usize) -> rusqlite::Result<(BTreeSet<DayOf>, bool)> {
+        let most = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut statement = self.0.prepare_cached(STALE_BY_AGE)?;
-        let mut rows = statement.query([])?;
-        let (mut taken, mut last, mut more) = (BTreeSet::new(), None, false);
+        let mut rows = statement.query([most])?;
+        let (mut taken, mut last) = (BTreeSet::new(), None::<i64>);
         while let Some(row) = rows.next()? {
             let mut columns = Columns::of(row);
-            let seq: i64 = columns.next()?;
-            let of: DayOf = (columns.word()?, columns.next()?);
-            more = taken.len() >= limit && !taken.contains(&of);
-            if more {
-                break;
-            }
-            taken.insert(of);
-            last = Some(seq);
+            last = Some(columns.next()?);
+            taken.insert((columns.word()?, columns.next()?));
         }
         drop(rows);
         self.remove("DELETE FROM stale WHERE seq <= ?1", &[&last])?;
+        let more = self.0.prepare_cached("SELECT 1 FROM stale")?.exists([])?;
         Ok((taken, more))
     }
 
