@@ -60,12 +60,6 @@ pub enum ForgetError {
     Random(#[from] getrandom::Error),
 }
 
-/// Whether the name is that of somebody who was forgotten.
-pub(super) fn is_pseudonym(name: &str) -> bool {
-    let random = name.strip_prefix(PREFIX);
-    random.is_some_and(|random| random.len() == 2 * RANDOM && HEXLOWER.decode(random.as_bytes()).is_ok())
-}
-
 /// Takes a person out of store, day files, records, and what waits. Nothing else may use the log folder meanwhile, and nothing
 /// may be left in the spool.
 ///
@@ -165,19 +159,4 @@ fn listed(folder: &Path) -> Result<Vec<PathBuf>, ForgetError> {
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> ForgetError + '_ {
     |source| ForgetError::Remove { path: path.to_owned(), source }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pseudonym_is_told_from_a_name() {
-        assert!(is_pseudonym("forgotten-0a1b2c3d"));
-        for name in
-            ["octocat", "forgotten-", "forgotten-0a1b2c3", "forgotten-0a1b2c3g", "forgotten-0a1b2c3d4", "x-0a1b2c3d"]
-        {
-            assert!(!is_pseudonym(name), "{name}");
-        }
-    }
 }

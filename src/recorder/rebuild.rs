@@ -1,11 +1,11 @@
-//! `rebuild`: the exchange events of a day, and its day file, anew from the record files.
+//! `rebuild`: the exchange events of a day, and its day file, anew from the record files. What is counted of exchanges whose
+//! records are gone, be it by `[records]` or because a person is forgotten, stays: nothing but the store has it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, FileType};
 use std::io;
 use std::iter;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
@@ -13,7 +13,6 @@ use chrono::NaiveDate;
 use super::archive::{self, Lines};
 use super::days::write_day;
 use super::files::{FileError, RecordFiles, day_of};
-use super::forgetting::is_pseudonym;
 use super::record::Record;
 use crate::exchange::ExchangeId;
 use crate::store::{StoreError, UsageStore};
@@ -70,25 +69,11 @@ pub fn rebuild(
             // A legacy add-on's files, or all of them gone meanwhile: its day file knows more than nothing.
             continue;
         }
-        // An event of a record goes after, and so before, one of the same id.
-        let forgotten = forgotten_events(store, day)?;
-        store.replace_days(&[day], &mut forgotten.into_iter().chain(events))?;
+        store.replace_all(&mut events)?;
         write_day(files, day, &store.day(day)?)?;
         days.push(day);
     }
     Ok(Rebuilt { days, records: records.get(), unreadable: unreadable.0.into_inner() })
-}
-
-/// The day's events of those who were forgotten: nothing but the store has them.
-fn forgotten_events(store: &dyn UsageStore, day: NaiveDate) -> Result<Vec<UsageEvent>, StoreError> {
-    let mut events = Vec::new();
-    store.events(day, day, None, &mut |event| {
-        if is_pseudonym(&event.user) {
-            events.push(event);
-        }
-        ControlFlow::Continue(())
-    })?;
-    Ok(events)
 }
 
 /// Files that are no records of ours, with the reason.

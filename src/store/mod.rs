@@ -205,7 +205,7 @@ pub trait UsageStore: Send + Sync {
 
     /// Whether an exchange of this user with this `X-Request-Id` and a 2xx status, whatever its class, ended before
     /// `before` (its end, ties broken by id). The answer depends on the exchanges alone and not on the order in which they
-    /// were stored. Within [`UsageStore::replace_days`] it is that of the state before.
+    /// were stored. Within [`UsageStore::replace_all`] it is that of the state before.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -242,14 +242,12 @@ pub trait UsageStore: Send + Sync {
     /// See [`StoreError`].
     fn noise_counts(&self, from: NaiveDate, to: NaiveDate, user: Option<&str>) -> Result<BTreeMap<String, u64>>;
 
-    /// Forgets the turns and steps of these days, [`IMPORTED_COUNT`](crate::usage::IMPORTED_COUNT) excepted, and stores `events` in
-    /// their place, all or nothing. An event whose id is
-    /// there already takes the other's place; noise that `events` do not bring anew stays, and so does all that was told in
-    /// passing.
+    /// Stores events in the place of those with the same id, however many, all or nothing. Others stay, and so does all that was
+    /// told in passing.
     ///
     /// # Errors
     /// See [`StoreError`].
-    fn replace_days(&self, days: &[NaiveDate], events: &mut dyn Iterator<Item = UsageEvent>) -> Result<()>;
+    fn replace_all(&self, events: &mut dyn Iterator<Item = UsageEvent>) -> Result<()>;
 
     /// Brings the roll-ups of up to `limit` days of users in step with their events; true where more are left. Questions are
     /// answered rightly in any case, and the faster the less is left.

@@ -40,8 +40,7 @@ use crate::config::PostgresUrl;
 use crate::copilot::observation::{Notice, Quota};
 use crate::exchange::ExchangeId;
 use crate::usage::{
-    Acceptance, Activity, Client as LastClient, DayUsage, IMPORTED_COUNT, IdDigest, OrganizationDay, Totals,
-    UsageEvent, UserDay,
+    Acceptance, Activity, Client as LastClient, DayUsage, IdDigest, OrganizationDay, Totals, UsageEvent, UserDay,
 };
 
 /// Events written at once where there are many.
@@ -200,23 +199,13 @@ fn take_notice(transaction: &mut Transaction<'_>, notices: &[Noticed]) -> Answer
     Ok(Taken { days: acceptance::apply(transaction, changes)?, gains })
 }
 
-fn replace_days(
+fn replace_all(
     transaction: &mut Transaction<'_>,
     origin: i32,
-    days: &[NaiveDate],
     events: &mut dyn Iterator<Item = UsageEvent>,
 ) -> Answer<()> {
     transaction.batch_execute("SET LOCAL statement_timeout = 0")?;
     locks::for_everybody(transaction)?;
-    let remove = "
-        WITH removed AS (
-            DELETE FROM usage_event
-            WHERE day = ANY($1) AND class <> 'noise' AND origin = $2 AND reason IS DISTINCT FROM $3 RETURNING day, user_name
-        )
-        INSERT INTO stale (day, user_name) SELECT DISTINCT day, user_name FROM removed";
-    let asked: [(&(dyn ToSql + Sync), Type); 3] =
-        [(&days, Type::DATE_ARRAY), (&origin, Type::INT4), (&IMPORTED_COUNT, Type::TEXT)];
-    transaction.execute_typed(remove, &asked)?;
     loop {
         let batch: Vec<_> = events.take(BATCH).collect();
         if batch.is_empty() {
@@ -326,8 +315,8 @@ impl UsageStore for PostgresStore {
         self.pool.with(|client| questions::noise_counts(client, from, to, user))
     }
 
-    fn replace_days(&self, days: &[NaiveDate], events: &mut dyn Iterator<Item = UsageEvent>) -> Result<()> {
-        self.write(|transaction, origin| replace_days(transaction, origin, days, events))
+    fn replace_all(&self, events: &mut dyn Iterator<Item = UsageEvent>) -> Result<()> {
+        self.write(|transaction, origin| replace_all(transaction, origin, events))
     }
 
     fn refresh(&self, limit: usize) -> Result<bool> {

@@ -11,7 +11,7 @@ use self::server::Server;
 use super::*;
 use crate::copilot::observation::{Fate, Observation};
 use crate::store::ServerTrouble;
-use crate::store::tests::{Engine, Place, all_events, shown_later, today};
+use crate::store::tests::{Engine, Place, all_events, shown_later};
 use crate::usage::sample::{completion, noise};
 
 /// `None` where PostgreSQL is not installed.
@@ -120,18 +120,16 @@ fn several_proxies_make_the_tables_once() {
 }
 
 #[test]
-fn a_proxy_replaces_and_fills_what_it_brought_and_no_other() {
+fn a_proxy_knows_which_records_it_brought() {
     let Some(server) = Server::shared() else { return };
     let schema = Schema::new(server);
     let (one, other) = (schema.open_as("one"), schema.open_as("other"));
     one.insert(&[completion(1, "ada"), completion(2, "ada")]).unwrap();
     other.insert(&[completion(3, "ada"), noise(4, "ada", "status")]).unwrap();
     // Record 3 has come to the folder of the first one.
-    one.replace_days(&[today()], &mut [completion(2, "ada"), completion(3, "ada")].into_iter()).unwrap();
-    let kept = [completion(2, "ada"), completion(3, "ada"), noise(4, "ada", "status")];
-    assert_eq!(all_events(&one), kept);
-    other.replace_days(&[today()], &mut std::iter::empty()).unwrap();
-    assert_eq!(all_events(&one), kept);
+    one.replace_all(&mut [completion(2, "ada"), completion(3, "ada")].into_iter()).unwrap();
+    let all = [completion(1, "ada"), completion(2, "ada"), completion(3, "ada"), noise(4, "ada", "status")];
+    assert_eq!(all_events(&one), all);
 
     assert!(!one.is_whole().unwrap());
     one.mark_whole().unwrap();

@@ -31,9 +31,7 @@ use super::{AccountUse, Inserted, LastEditor, Noticed, Result, StoreError, Taken
 use crate::copilot::observation::{Notice, Quota};
 use crate::exchange::ExchangeId;
 use crate::identity::secret_file::FileId;
-use crate::usage::{
-    Acceptance, Activity, Client, DayUsage, IMPORTED_COUNT, OrganizationDay, Totals, UsageEvent, UserDay,
-};
+use crate::usage::{Acceptance, Activity, Client, DayUsage, OrganizationDay, Totals, UsageEvent, UserDay};
 
 /// The file's name in the log folder.
 pub const FILE_NAME: &str = "usage.sqlite3";
@@ -204,7 +202,7 @@ impl UsageStore for SqliteStore {
         self.write(|transaction| {
             let changed =
                 events.iter().map(|event| is_of_another_class(transaction, event)).collect::<rusqlite::Result<_>>()?;
-            put(transaction, Changes::default(), &mut events.iter().cloned())?;
+            put(transaction, &mut events.iter().cloned())?;
             Ok(changed)
         })
     }
@@ -301,18 +299,8 @@ impl UsageStore for SqliteStore {
         self.ask(|connection| questions::noise_counts(connection, from, to, user))
     }
 
-    fn replace_days(&self, days: &[NaiveDate], events: &mut dyn Iterator<Item = UsageEvent>) -> Result<()> {
-        self.write(|transaction| {
-            let mut forget = transaction
-                .prepare_cached("DELETE FROM usage_event WHERE day = ?1 AND class <> 'noise' AND reason IS NOT ?2")?;
-            let mut changes = Changes::default();
-            for day in days {
-                let users = questions::users(transaction, *day)?;
-                users.iter().for_each(|user| changes.events_changed(user, *day));
-                forget.execute(params![day.to_string(), IMPORTED_COUNT])?;
-            }
-            put(transaction, changes, events)
-        })
+    fn replace_all(&self, events: &mut dyn Iterator<Item = UsageEvent>) -> Result<()> {
+        self.write(|transaction| put(transaction, events))
     }
 
     fn refresh(&self, limit: usize) -> Result<bool> {
@@ -381,11 +369,8 @@ fn is_of_another_class(transaction: &Transaction<'_>, event: &UsageEvent) -> rus
 }
 
 /// Stores events in the place of those with the same id.
-fn put(
-    transaction: &Transaction<'_>,
-    mut changes: Changes,
-    events: &mut dyn Iterator<Item = UsageEvent>,
-) -> rusqlite::Result<()> {
+fn put(transaction: &Transaction<'_>, events: &mut dyn Iterator<Item = UsageEvent>) -> rusqlite::Result<()> {
+    let mut changes = Changes::default();
     let mut statement = transaction.prepare_cached(&format!(
         "INSERT OR REPLACE INTO usage_event ({}) VALUES ({})",
         row::COLUMNS,

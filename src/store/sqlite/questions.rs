@@ -75,8 +75,6 @@ const EVENTS: &str = "
     WHERE day BETWEEN ?1 AND ?2 AND (?3 IS NULL OR user = ?3)
     ORDER BY day, user, id";
 
-const USERS_OF_DAY: &str = "SELECT DISTINCT user FROM usage_event WHERE day = ?1";
-
 const HAS_DAY: &str = "
     SELECT EXISTS (SELECT 1 FROM usage_event WHERE day = ?1 AND user = ?2)
         OR EXISTS (SELECT 1 FROM acceptance WHERE day = ?1 AND user = ?2)";
@@ -96,7 +94,7 @@ const NOISE: &str = "
 #[cfg(test)]
 pub(super) fn all() -> Vec<String> {
     let of_user = [WAS_ANSWERED, HAD_TURN, WAS_SHOWN, LAST_EDITOR, BOOKED, HAS_DAY];
-    let of_days = [GROUPS_OF_DAY, INTERACTIONS_OF_DAY, DAYS, NOISE, USERS_OF_DAY];
+    let of_days = [GROUPS_OF_DAY, INTERACTIONS_OF_DAY, DAYS, NOISE];
     let asked = [of_user.as_slice(), &of_days].concat();
     let events = [EVENTS, EVENTS_OF_USER].map(|events| format!("SELECT * {events}"));
     asked.into_iter().map(str::to_owned).chain(events).collect()
@@ -225,13 +223,6 @@ pub(super) fn events(
         }
     }
     Ok(())
-}
-
-/// The users with any event on a day.
-pub(super) fn users(connection: &Connection, day: NaiveDate) -> rusqlite::Result<Vec<String>> {
-    let mut statement = connection.prepare_cached(USERS_OF_DAY)?;
-    let users = statement.query_map([day.to_string()], |row| row.get(0))?;
-    users.collect()
 }
 
 /// Whether there is anything of a user's day, be it noise.

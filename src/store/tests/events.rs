@@ -10,9 +10,9 @@ on_each_engine!(
     days_are_those_with_events,
     events_are_chosen_by_day_and_user,
     noise_is_counted_by_reason,
-    replaced_days_keep_their_noise_and_the_other_days,
-    questions_are_answered_from_the_state_before_while_days_are_replaced,
-    a_panic_while_days_are_replaced_changes_nothing,
+    what_is_replaced_leaves_the_rest,
+    questions_are_answered_from_the_state_before_while_all_are_replaced,
+    a_panic_while_all_are_replaced_changes_nothing,
     the_rollup_is_the_fold_of_the_events,
     midnight_parts_the_days,
     what_was_stored_is_there_after_closing,
@@ -120,7 +120,7 @@ fn noise_is_counted_by_reason(engine: Engine) {
     assert_eq!(counts(Some("grace")), by_reason(&[("status", 1)]));
 }
 
-fn replaced_days_keep_their_noise_and_the_other_days(engine: Engine) {
+fn what_is_replaced_leaves_the_rest(engine: Engine) {
     let old_noise = noise(3, "ada", "no_text");
     let kept = tomorrow(completion(5, "ada"));
     let store = engine.store_with(&[
@@ -131,27 +131,27 @@ fn replaced_days_keep_their_noise_and_the_other_days(engine: Engine) {
         kept.clone(),
     ]);
     let new = [chat(1, "ada"), noise(4, "ada", "b")];
-    store.replace_days(&[today()], &mut new.clone().into_iter()).unwrap();
-    assert_eq!(all_events(&*store), [new[0].clone(), old_noise, new[1].clone(), kept]);
+    store.replace_all(&mut new.clone().into_iter()).unwrap();
+    assert_eq!(all_events(&*store), [new[0].clone(), step(2, "ada"), old_noise, new[1].clone(), kept]);
 }
 
-fn questions_are_answered_from_the_state_before_while_days_are_replaced(engine: Engine) {
+fn questions_are_answered_from_the_state_before_while_all_are_replaced(engine: Engine) {
     let first = completion(1, "ada");
     let store = engine.store_with(std::slice::from_ref(&first));
     let mut answers = Vec::new();
-    let mut events = [completion(2, "ada")].into_iter().inspect(|event| {
+    let other = UsageEvent { request_id: Some("another".to_owned()), ..first.clone() };
+    let mut events = [other, completion(2, "ada")].into_iter().inspect(|event| {
         answers.push(store.was_answered("ada", "request-1", (event.ended_at, event.id)).unwrap());
     });
-    store.replace_days(&[today()], &mut events).unwrap();
-    assert_eq!(answers, [true]);
+    store.replace_all(&mut events).unwrap();
+    assert_eq!(answers, [false, true]);
     assert!(!store.was_answered("ada", "request-1", (first.ended_at + TimeDelta::days(1), first.id)).unwrap());
 }
 
-fn a_panic_while_days_are_replaced_changes_nothing(engine: Engine) {
+fn a_panic_while_all_are_replaced_changes_nothing(engine: Engine) {
     let store = engine.store_with(&[completion(1, "ada")]);
-    let replacing = std::panic::AssertUnwindSafe(|| {
-        store.replace_days(&[today()], &mut std::iter::once_with(|| panic!("a record is odd")))
-    });
+    let replacing =
+        std::panic::AssertUnwindSafe(|| store.replace_all(&mut std::iter::once_with(|| panic!("a record is odd"))));
     assert!(std::panic::catch_unwind(replacing).is_err());
     assert_eq!(all_events(&*store), [completion(1, "ada")]);
     assert_eq!(store.insert(&[completion(2, "ada")]).unwrap().new, [true]);

@@ -15,7 +15,7 @@ on_each_engine!(
     many_users_are_handed_out_in_their_order_until_it_breaks,
     ranges_are_cut_by_the_day_within_months,
     what_telemetry_adds_is_told_once,
-    the_last_client_goes_back_when_its_day_is_replaced,
+    the_last_client_goes_back_when_its_exchange_turns_out_as_noise,
     a_forgotten_person_is_in_no_table_and_counts_stay,
     a_person_is_forgotten_twice_under_one_name,
 );
@@ -113,7 +113,7 @@ fn activity(days: &[(Key, UserDay)], to: NaiveDate) -> Vec<Activity> {
 enum Step {
     Insert(Vec<UsageEvent>),
     Replace(Vec<UsageEvent>),
-    ReplaceDay(NaiveDate, Vec<UsageEvent>),
+    ReplaceAll(Vec<UsageEvent>),
     Notice(Noticed),
     Refresh(usize),
     Forget,
@@ -123,14 +123,10 @@ fn any_step() -> impl Strategy<Value = Step> {
     let notice = (select(vec!["ada", "grace"]), 0..3_i64, any_notice()).prop_map(|(user, day, notice)| {
         Step::Notice(Noticed { id: id(0), user: user.to_owned(), at: noon() + TimeDelta::days(day), notice })
     });
-    let replaced_day = (select(vec![-20_i64, 0, 17, 50]), any_usage()).prop_map(|(days, events)| {
-        let day = today() + TimeDelta::days(days);
-        Step::ReplaceDay(day, events.into_iter().filter(|event| event.day() == day).collect())
-    });
     prop_oneof![
         4 => any_usage().prop_map(Step::Insert),
         2 => any_usage().prop_map(|mut events| { events.truncate(3); Step::Replace(events) }),
-        2 => replaced_day,
+        2 => any_usage().prop_map(Step::ReplaceAll),
         4 => notice,
         4 => (0..40_usize).prop_map(Step::Refresh),
         1 => Just(Step::Forget),
@@ -141,7 +137,7 @@ fn take(store: &dyn UsageStore, step: &Step) {
     match step {
         Step::Insert(events) => drop(store.insert(events).unwrap()),
         Step::Replace(events) => drop(store.replace(events).unwrap()),
-        Step::ReplaceDay(day, events) => store.replace_days(&[*day], &mut events.iter().cloned()).unwrap(),
+        Step::ReplaceAll(events) => store.replace_all(&mut events.iter().cloned()).unwrap(),
         Step::Notice(noticed) => drop(store.take_notice(std::slice::from_ref(noticed)).unwrap()),
         Step::Refresh(limit) => drop(store.refresh(*limit).unwrap()),
         Step::Forget => drop(store.forget("ada", "someone").unwrap()),
@@ -259,7 +255,7 @@ fn what_telemetry_adds_is_told_once(engine: Engine) {
     assert_eq!(store.take_notice(&[shown]).unwrap().gains, []);
 }
 
-fn the_last_client_goes_back_when_its_day_is_replaced(engine: Engine) {
+fn the_last_client_goes_back_when_its_exchange_turns_out_as_noise(engine: Engine) {
     let on = |days: i64, n| {
         let event = completion(n, "ada");
         UsageEvent { ended_at: event.ended_at + TimeDelta::days(days), editor: Some(format!("vscode-{n}.0")), ..event }
@@ -270,8 +266,8 @@ fn the_last_client_goes_back_when_its_day_is_replaced(engine: Engine) {
         store.last_seen().unwrap().remove("ada").and_then(|client| client.version)
     };
     assert_eq!(version(true).as_deref(), Some("3.0"));
-    for (days, left) in [(60, Some("2.0")), (20, Some("1.0")), (0, None)] {
-        store.replace_days(&[today() + TimeDelta::days(days)], &mut std::iter::empty()).unwrap();
+    for (days, n, left) in [(60, 3, Some("2.0")), (20, 2, Some("1.0")), (0, 1, None)] {
+        store.replace(&[UsageEvent { class: Class::Noise, ..on(days, n) }]).unwrap();
         assert_eq!((version(false).as_deref(), version(true).as_deref()), (left, left));
     }
 }

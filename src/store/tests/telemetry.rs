@@ -15,7 +15,7 @@ on_each_engine!(
     the_last_look_tells_whether_a_suggestion_was_kept,
     next_edits_chat_actions_and_sessions_count_apart,
     who_sends_no_telemetry_is_absent_and_who_sends_empty_telemetry_is_not,
-    replaced_days_keep_what_telemetry_told,
+    what_telemetry_told_stays_where_events_are_replaced,
     a_completion_that_waited_becomes_a_turn_in_its_place,
     an_accepted_suggestion_was_shown_to_somebody,
     an_interaction_had_a_turn_if_an_earlier_chat_turn_of_the_user_names_it,
@@ -186,13 +186,13 @@ fn who_sends_no_telemetry_is_absent_and_who_sends_empty_telemetry_is_not(engine:
     assert_eq!(store.day(next_day()).unwrap().users["linus"].acceptance, Some(Acceptance::default()));
 }
 
-fn replaced_days_keep_what_telemetry_told(engine: Engine) {
+fn what_telemetry_told_stays_where_events_are_replaced(engine: Engine) {
     let store = engine.store_with(&[completion(1, "ada"), completion(2, "ada")]);
     store.take_notice(&[shown_later(1, "ada"), shown_later(2, "ada"), shown_later(3, "ada")]).unwrap();
     let before = (store.acceptance(today()).unwrap(), store.acceptance(next_day()).unwrap());
-    store.replace_days(&[today(), next_day()], &mut [completion(1, "ada")].into_iter()).unwrap();
+    store.replace_all(&mut [completion(1, "ada")].into_iter()).unwrap();
     assert_eq!((store.acceptance(today()).unwrap(), store.acceptance(next_day()).unwrap()), before);
-    store.replace_days(&[today()], &mut [completion(3, "ada")].into_iter()).unwrap();
+    store.replace_all(&mut [completion(3, "ada")].into_iter()).unwrap();
     assert_eq!(completions(&*store, today(), "ada").shown, 3, "an exchange that was missing is found");
 }
 

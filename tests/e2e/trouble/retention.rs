@@ -91,6 +91,29 @@ async fn retention_does_not_disturb_who_reads_the_records() {
     assert_eq!(copilens.day_file()["usage"]["alice"]["completions_count"], many + 1);
 }
 
+/// The records of a day do not all go at once, and an archive may be damaged; but counts stay.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_keeps_the_counts_of_records_that_are_gone() {
+    let (_upstream, site, record) = recorded_once().await;
+    let (folder, day) = (site.path("logs/usage/bob/completions"), days_ago(5));
+    plant(&folder, &record.replace("alice", "bob"), 5, &day, 5);
+    site.stdout(&["rebuild"]);
+    for path in files_in(&folder).iter().take(2) {
+        age(path, 1);
+    }
+    let file = site.path(&format!("logs/metrics/copilot-usage_{day}.json"));
+    let told = |site: &Site| (json(&file), site.stdout(&["report"]));
+    let before = told(&site);
+    assert_eq!(before.0["usage"]["bob"]["completions_count"], 5);
+    let copilens = site.set("records.retention_days", "2").start();
+    wait_until("the sweep", || copilens.log().contains("\"swept.removed\":3").then_some(()));
+    let (_, site) = copilens.stop();
+    fs::write(folder.join(format!("{day}.ndjson.zst")), "no zstd").unwrap();
+    let said = site.stdout(&["rebuild"]);
+    assert!(said.contains("left out") && said.contains("2 days from 3 records"), "{said}");
+    assert_eq!(told(&site), before);
+}
+
 /// A new store is filled at this start, too, while the records that it reads become archives.
 #[tokio::test(flavor = "multi_thread")]
 async fn compaction_does_not_disturb_who_reads_the_records_and_archives_count_like_files() {
