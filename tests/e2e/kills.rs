@@ -15,7 +15,7 @@ use crate::support::{Copilens, Site};
 /// Kills of one run; `./tests/run --long` has the second number.
 const KILLS: (usize, usize) = (8, 210);
 /// A run is repeated with the number that it printed.
-const SEED: &str = "KILLS_SEED";
+pub(crate) const SEED: &str = "KILLS_SEED";
 const UNFINISHED: &str = "logs/.unfinished";
 
 /// What copilens is doing when it is killed.
@@ -48,7 +48,7 @@ const MOMENTS: [Moment; 7] = [
 ];
 
 /// Up to so many milliseconds.
-async fn pause(rng: &mut Seeded, most: u64) {
+pub(crate) async fn pause(rng: &mut Seeded, most: u64) {
     tokio::time::sleep(Duration::from_micros(rng.below(most * 1000))).await;
 }
 
@@ -88,7 +88,7 @@ async fn kill_at(moment: Moment, site: Site, seen: &Arc<Seen>, rng: &mut Seeded)
     kill_under(moment, copilens, load, rng).await
 }
 
-async fn kill_command(mut command: Command, rng: &mut Seeded) {
+pub(crate) async fn kill_command(mut command: Command, rng: &mut Seeded) {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     pause(rng, 300).await;
     child.kill().unwrap();
@@ -120,7 +120,7 @@ async fn kill_under(moment: Moment, copilens: Copilens, load: Load, rng: &mut Se
     copilens.kill()
 }
 
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let given = std::env::var(SEED).ok().map(|seed| seed.parse().unwrap());
     given
         .unwrap_or_else(|| u64::from(std::process::id()) << 32 | u64::from(chrono::Utc::now().timestamp_subsec_nanos()))

@@ -202,6 +202,15 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     files_in(folder).into_iter().flat_map(nested).collect()
 }
 
+/// A record file's one, or all of an archive.
+fn records_in(path: &Path) -> Vec<Value> {
+    if path.extension().is_none_or(|ending| ending != "zst") {
+        return vec![json(path)];
+    }
+    let lines = zstd::decode_all(std::fs::File::open(path).unwrap()).unwrap();
+    serde_json::Deserializer::from_slice(&lines).into_iter().map(Result::unwrap).collect()
+}
+
 /// Completions and chat turns.
 pub(crate) type Turns = (u64, u64);
 
@@ -213,7 +222,7 @@ pub(crate) struct Books {
 
 impl Books {
     pub(crate) fn open(site: &Site) -> Self {
-        Self { records: files_below(&site.path("logs/usage")).iter().map(|path| json(path)).collect() }
+        Self { records: files_below(&site.path("logs/usage")).iter().flat_map(|path| records_in(path)).collect() }
     }
 
     /// How often each prompt is recorded.

@@ -26,6 +26,7 @@ mod forget;
 mod github;
 mod held_up;
 mod import;
+mod keeping;
 mod kills;
 mod lifecycle;
 mod load;
