@@ -88,9 +88,14 @@ pub(super) fn is_cli(editor_version: &str) -> bool {
     editor_version.starts_with("copilot/")
 }
 
+/// Longest key of the daily file, in bytes: what is longer is no editor, and is cut.
+const LONGEST: usize = 100;
+
 /// The key of the daily file: `vscode/1.96.2` becomes `vscode-1.96.2`.
-pub(super) fn label(editor_version: &str) -> String {
-    editor_version.replace('/', "-")
+#[must_use]
+pub fn label(editor_version: &str) -> String {
+    let end = editor_version.floor_char_boundary(LONGEST);
+    editor_version.get(..end).unwrap_or_default().replace('/', "-")
 }
 
 #[cfg(test)]

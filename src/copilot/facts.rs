@@ -10,7 +10,7 @@ use super::editor::{self, Ide};
 use super::edits::FileEdits;
 use super::endpoint::{self, Endpoint};
 use super::feature::Feature;
-use super::model::split_version;
+use super::model::{LONGEST, split_version};
 use super::observation::Quota;
 use super::problem::Problem;
 use super::prompt::Prompt;
@@ -260,7 +260,8 @@ pub(super) fn is_success(status: Option<u16>, endpoint: Option<Endpoint>) -> boo
 
 /// The model and its date: as the answer resolved it, else as asked for, else the URL's engine.
 fn model(prompt: &Prompt, answer: &Answer, path: &str) -> (Option<String>, Option<String>) {
-    let named = answer.model.as_deref().or(prompt.model.as_deref()).or_else(|| endpoint::engine(path));
+    let told = answer.model.as_deref().or(prompt.model.as_deref()).or_else(|| endpoint::engine(path));
+    let named = told.filter(|name| name.len() <= LONGEST);
     let Some((model, version)) = named.map(split_version) else { return (None, None) };
     (Some(model.to_owned()), version.map(str::to_owned))
 }

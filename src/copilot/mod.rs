@@ -50,7 +50,7 @@ pub mod vocabulary;
 pub use account::{AccountSeen, account, tracking_id};
 pub use classify::{History, Reason, Verdict, classify};
 pub use decode::{Decoded, decode};
-pub use editor::Ide;
+pub use editor::{Ide, label as editor_label};
 pub use end::EndScanner;
 pub use endpoint::{Capture, Endpoint, capture, capture_websocket, path_shape};
 pub use facts::{Facts, Initiator};

@@ -1,5 +1,8 @@
 //! Model names without the date of their release, so that one model is one row in every report.
 
+/// Longest name, in bytes; no true one comes near. Each name is in every writing of its day's file.
+pub(super) const LONGEST: usize = 100;
+
 /// Splits the date off a model's name: `gpt-4o-2024-05-13` gives `gpt-4o` and `2024-05-13`; `-20240513` likewise.
 #[must_use]
 pub fn split_version(model: &str) -> (&str, Option<&str>) {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::copilot::observation::Quota;
 use crate::copilot::vocabulary::{Class, Edits, Kind, Outcome, Tokens};
-use crate::copilot::{Understanding, Verdict};
+use crate::copilot::{Understanding, Verdict, editor_label};
 use crate::exchange::{ExchangeId, Head};
 use crate::usage::UsageEvent;
 
@@ -295,7 +295,7 @@ impl Record {
     /// The editor and its version as in the daily file: `vscode-1.96.2`.
     pub(super) fn editor_label(&self) -> Option<String> {
         let counted = self.counted_as.as_ref().map(|counted| counted.editor.clone());
-        let told = counted.or_else(|| self.header("editor-version").map(|editor| editor.replace('/', "-")));
+        let told = counted.or_else(|| self.header("editor-version").map(editor_label));
         told.or_else(|| self.inferred.as_ref()?.editor_version.clone())
     }
 

@@ -34,6 +34,7 @@ mod malformed;
 mod metadata;
 mod metrics;
 mod midnight;
+mod names;
 mod noise;
 mod onboarding;
 mod postgres;

@@ -122,6 +122,18 @@ mod tests {
         ] {
             assert!(follow(&links, &loaded, &changed, NOW).unwrap_err().contains("signature"), "{changed}");
         }
+        for (at, old) in link.char_indices().skip(FOLDER.len()).filter(|(_, old)| *old != '?') {
+            for new in "0f9A%&=+/- ".chars().filter(|new| *new != old) {
+                let changed = format!("{}{new}{}", &link[..at], &link[at + 1..]);
+                assert!(follow(&links, &loaded, &changed, NOW).is_err(), "{changed}");
+            }
+        }
+        for end in [i64::MIN, -1, 0, i64::MAX] {
+            let changed = link.replace("1772370000", &end.to_string());
+            assert!(follow(&links, &loaded, &changed, NOW).unwrap_err().contains("signature"), "{changed}");
+            let doubled = format!("{link}&expires={end}&signature=00");
+            assert_eq!(follow(&links, &loaded, &doubled, NOW), Ok(file()), "the first one holds");
+        }
         assert!(follow(&links, &Loaded::default(), &link, NOW).is_err(), "another seed");
     }
 
