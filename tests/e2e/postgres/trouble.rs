@@ -100,9 +100,20 @@ async fn a_server_that_hangs_in_mid_traffic_does_not_keep_the_proxy_from_its_end
     let Some(server) = Server::start() else { return };
     let database = server.database();
     let upstream = Upstream::start().await;
-    let mut proxy = Proxy::start(site(&upstream, &server.url(&database)).set("shutdown_grace", "\"1s\"")).await;
+    let url = format!("{}?connect_timeout=1", server.url(&database));
+    let mut proxy = Proxy::start(site(&upstream, &url).set("shutdown_grace", "\"1s\"")).await;
     proxy.ask_times(2).await;
     proxy.recovers().await;
+    let frozen = server.freeze();
+    let begun = Instant::now();
+    proxy.ask_times(3).await;
+    let report = proxy.copilens.site.output(&["report"]);
+    let told = String::from_utf8(report.stderr).unwrap();
+    assert!(!report.status.success() && told.contains("does not answer"), "{told}");
+    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+    drop(frozen);
+    proxy.recovers().await;
+
     let frozen = server.freeze();
     proxy.ask_times(3).await;
     let Proxy { copilens, client, sent } = proxy;
