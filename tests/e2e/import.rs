@@ -44,7 +44,7 @@ fn record(user: &str, is_chat: bool, number: usize) -> Value {
     })
 }
 
-fn write_records(root: &Path, user: &str, is_chat: bool, count: usize) {
+pub(crate) fn write_records(root: &Path, user: &str, is_chat: bool, count: usize) {
     let action = if is_chat { "chat-panel" } else { "completions" };
     let folder = root.join("usage").join(user).join(action);
     fs::create_dir_all(&folder).unwrap();

@@ -21,8 +21,11 @@ impl<T> Context<T> for rusqlite::Result<T> {
 fn store_error(path: &Path, error: rusqlite::Error) -> StoreError {
     let store = path.to_owned();
     let code = error.sqlite_error_code();
+    // The file beside the store that readers and writers share cannot grow.
+    let is_full = error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
     let source = error.into();
     match code {
+        _ if is_full => StoreError::Full { store, source },
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => StoreError::Corrupt { store, source },
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy { store, source },
         Some(ErrorCode::DiskFull) => StoreError::Full { store, source },

@@ -201,3 +201,41 @@ async fn a_limit_on_file_sizes_is_survived_and_recovered_from() {
     prlimit(pid, Resource::Fsize, unlimited).unwrap();
     trial.recovers().await;
 }
+
+/// Each command says what is the matter, and done again with room it has done all of it, once.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_full_disk_nobody_is_forgotten_and_nothing_imported_by_halves() {
+    let Some(disk) = Disk::of("size=24m") else { return skipped(NO_MOUNT) };
+    let mut trial = Trial::start(|site| disk.hold_logs_of(site)).await;
+    trial.ask_times(3).await;
+    trial.has_recorded(3);
+    let (_, site) = trial.copilens.stop();
+    let add_on = tempfile::tempdir().unwrap();
+    let (from, count) = (add_on.path().display().to_string(), 400);
+    crate::import::write_records(add_on.path(), "carol", true, count);
+    let said = |command: &[&str]| {
+        let output = site.output(command);
+        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let total = |what: &str| {
+        serde_json::from_str::<Value>(&site.stdout(&["report", "--json", "--from", "2020-01-01"])).unwrap()["total"]
+            [what]
+            .as_u64()
+    };
+    // Not even the files that SQLite makes beside its own, and then some but not enough.
+    for room in [0, 400 << 10] {
+        disk.fill();
+        let ballast = fs::File::options().write(true).open(disk.0.path().join("ballast-65536")).unwrap();
+        ballast.set_len(ballast.metadata().unwrap().len() - room).unwrap();
+        drop(ballast);
+        for command in [["import", &from].as_slice(), &["forget", "alice", "--yes"]] {
+            let (code, text) = said(command);
+            assert!(code == Some(74) && text.contains("free some disk space"), "{room} {command:?}: {code:?} {text}");
+        }
+        disk.make_room();
+        assert_eq!(total("completions"), Some(3));
+    }
+    assert_eq!((said(&["import", &from]).0, total("chat_turns")), (Some(0), Some(count as u64)));
+    assert_eq!((said(&["forget", "alice", "--yes"]).0, total("completions")), (Some(0), Some(3)));
+    assert_eq!(files_in(&site.path("logs/usage")).len(), 1, "carol's alone");
+}
