@@ -10,7 +10,7 @@ use super::breakdown::bounded;
 use super::exposition::{Labels, Sheet};
 use super::{Person, team_id};
 use crate::usage::github::{AdoptionPhase, Audience, Gaps, PhaseTotals};
-use crate::usage::{OrganizationDay, UserDay, github};
+use crate::usage::{OrganizationDay, OrganizationSums, UserDay, github};
 
 /// Words of one kind that an organization's series tell apart, and those that a user's do.
 pub(super) const ORGANIZATION_WORDS: usize = 48;
@@ -177,7 +177,8 @@ pub(super) fn organization(
     phases: Vec<PhaseTotals>,
 ) {
     let day = OrganizationDay { cells: bounded(&day.cells, ORGANIZATION_WORDS), ..day.clone() };
-    let record = github::organization(date, &day, audience, Some(phases), Gaps::Omit);
+    let sums = OrganizationSums::of(&day);
+    let record = github::organization(date, &sums, audience, Some(phases), Gaps::Omit);
     Record::new("org", Labels::default().with("organization", organization), &record).write(sheet, &AUDIENCE);
 }
 

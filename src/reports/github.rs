@@ -16,7 +16,7 @@ use crate::usage::github::{
     Audience, Billing, ClosedMetrics, Gaps, Holder, OrganizationReport, PhaseTotals, Seats, TeamMember, Window,
     billing, closed_metrics, organization, phase, phases, seat, user,
 };
-use crate::usage::{Activity, OrganizationDay};
+use crate::usage::{Activity, OrganizationDay, OrganizationSums};
 
 /// Days of a report over a month.
 const MONTH: u64 = 28;
@@ -69,7 +69,7 @@ impl Reports {
         if audience.is_empty() {
             return Ok(lines.count());
         }
-        let usage = self.store.organization_days(day, day)?.remove(&day).unwrap_or_default();
+        let usage = self.store.organization_sums(day, day)?.remove(&day).unwrap_or_default();
         let phases = self.phases(day, &activity, 0, self.gaps())?;
         lines.write(&organization(day, &usage, audience, Some(phases), self.gaps()))?;
         Ok(lines.count())
@@ -97,8 +97,8 @@ impl Reports {
     pub fn organization_28_day(&self, end: NaiveDate, out: &mut dyn Write) -> Result<u64> {
         let window = window(end);
         let activity = self.store.activity(end)?;
-        let usage = self.store.organization_days(window.report_start_day, end)?;
-        let none = OrganizationDay::default();
+        let usage = self.store.organization_sums(window.report_start_day, end)?;
+        let none = OrganizationSums::default();
         let day_totals = window.report_start_day.iter_days().take_while(|day| *day <= end).filter_map(|day| {
             let audience = Audience::of(&activity, days_between(day, end));
             let usage = usage.get(&day).unwrap_or(&none);

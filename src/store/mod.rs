@@ -27,7 +27,9 @@ pub use sqlite::{FILE_NAME, SqliteStore};
 
 use crate::copilot::observation::{Account, Notice, Quota};
 use crate::exchange::ExchangeId;
-use crate::usage::{Acceptance, Activity, Client, DayUsage, IdDigest, OrganizationDay, Totals, UsageEvent, UserDay};
+use crate::usage::{
+    Acceptance, Activity, Client, DayUsage, IdDigest, OrganizationDay, OrganizationSums, Totals, UsageEvent, UserDay,
+};
 
 /// The reason under which noise without a reason is counted.
 pub const NO_REASON: &str = "unspecified";
@@ -273,6 +275,12 @@ pub trait UsageStore: Send + Sync {
     /// # Errors
     /// See [`StoreError`].
     fn organization_days(&self, from: NaiveDate, to: NaiveDate) -> Result<BTreeMap<NaiveDate, OrganizationDay>>;
+
+    /// Their sums, which cost less; days without any count are absent.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn organization_sums(&self, from: NaiveDate, to: NaiveDate) -> Result<BTreeMap<NaiveDate, OrganizationSums>>;
 
     /// What each user did in a range of days. Costs by months rather than by days.
     ///

@@ -13,6 +13,6 @@ pub use acceptance::{Acceptance, ChatActions, Fates, Sessions, ToldFates};
 pub use day::{DayUsage, EventGroup, UNKNOWN, UserUsage, add_edits, add_known, add_tokens};
 pub use event::{IMPORTED, IMPORTED_COUNT, UsageEvent};
 pub use rollup::{
-    Activity, COUNTERS, Cell, Cells, Client, Counts, Engagement, Fold, IdDigest, OTHERS, OrganizationDay, Surface,
-    Surfaces, Told, ToldAction, ToldSuggestion, Totals, UserDay, id_digest,
+    Activity, COUNTERS, Cell, Cells, Client, Counts, Engagement, Fold, IdDigest, OTHERS, OrganizationDay,
+    OrganizationSums, Surface, Surfaces, Told, ToldAction, ToldSuggestion, Totals, UserDay, id_digest,
 };

@@ -15,6 +15,12 @@ CREATE TABLE organization_day (
     data BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- The day's `usage::OrganizationSums`: a month of them is read at once.
+CREATE TABLE organization_sums (
+    day  TEXT NOT NULL PRIMARY KEY,
+    data BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- The sums of each of a user's days in a month, and of each of the months in a year: a year of everybody is asked for at once.
 CREATE TABLE user_month (
     month TEXT NOT NULL, -- its first day

@@ -40,7 +40,8 @@ use crate::config::PostgresUrl;
 use crate::copilot::observation::{Notice, Quota};
 use crate::exchange::ExchangeId;
 use crate::usage::{
-    Acceptance, Activity, Client as LastClient, DayUsage, IdDigest, OrganizationDay, Totals, UsageEvent, UserDay,
+    Acceptance, Activity, Client as LastClient, DayUsage, IdDigest, OrganizationDay, OrganizationSums, Totals,
+    UsageEvent, UserDay,
 };
 
 /// Events written at once where there are many.
@@ -342,6 +343,10 @@ impl UsageStore for PostgresStore {
 
     fn organization_days(&self, from: NaiveDate, to: NaiveDate) -> Result<BTreeMap<NaiveDate, OrganizationDay>> {
         self.ask_rows(|rows| rollup::organization_days(rows, from, to))
+    }
+
+    fn organization_sums(&self, from: NaiveDate, to: NaiveDate) -> Result<BTreeMap<NaiveDate, OrganizationSums>> {
+        self.ask_rows(|rows| rollup::organization_sums(rows, from, to))
     }
 
     fn totals(&self, from: NaiveDate, to: NaiveDate) -> Result<BTreeMap<String, Totals>> {

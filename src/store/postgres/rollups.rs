@@ -15,9 +15,9 @@ use super::{acceptance, facts, questions};
 use crate::store::error::Cause;
 use crate::store::rollup::packed::{Packed, each_between};
 use crate::store::rollup::{
-    self, DayOf, DayRange, FIRST_DAY, LAST_DAY, Month, MonthSum, WriteRows, Year, month_of, year_of,
+    self, DayOf, DayRange, EachDated, FIRST_DAY, LAST_DAY, Month, MonthSum, WriteRows, Year, month_of, year_of,
 };
-use crate::usage::{Client, Fold, OrganizationDay, Totals, UserDay};
+use crate::usage::{Client, Fold, OrganizationDay, OrganizationSums, Totals, UserDay};
 
 /// There are few: what was written since the last refresh.
 const STALE: &str = "SELECT DISTINCT day, user_name FROM stale WHERE day BETWEEN $1 AND $2";
@@ -41,6 +41,8 @@ const USER_DAYS: &str = "
 const OF_DAY: &str = "SELECT user_name, data FROM user_day WHERE day = $1 ORDER BY user_name";
 
 const ORGANIZATION_DAYS: &str = "SELECT day, data FROM organization_day WHERE day BETWEEN $1 AND $2";
+
+const ORGANIZATION_SUMS: &str = "SELECT day, data FROM organization_sums WHERE day BETWEEN $1 AND $2";
 
 const DAYS: &str = "SELECT day FROM organization_day WHERE day BETWEEN $1 AND $2 ORDER BY day";
 
@@ -82,11 +84,12 @@ const CLIENTS_OF: &str = "SELECT user_name, client FROM user_client WHERE user_n
 
 /// The questions, for the test that they go by an index.
 #[cfg(test)]
-pub(super) const ALL: [&str; 11] = [
+pub(super) const ALL: [&str; 12] = [
     STALE,
     USER_DAYS,
     OF_DAY,
     ORGANIZATION_DAYS,
+    ORGANIZATION_SUMS,
     MONTHS,
     YEARS,
     USER_MONTHS,
@@ -135,6 +138,7 @@ pub(super) struct Rows<'t, 'c> {
 struct Changes {
     days: BTreeMap<DayOf, Option<Vec<u8>>>,
     organization_days: BTreeMap<NaiveDate, Option<Vec<u8>>>,
+    organization_sums: BTreeMap<NaiveDate, Option<Vec<u8>>>,
     months: BTreeMap<DayOf, Option<Vec<u8>>>,
     years: BTreeMap<DayOf, Option<Vec<u8>>>,
     clients: BTreeMap<String, Option<Vec<u8>>>,
@@ -208,12 +212,15 @@ impl<'t, 'c> Rows<'t, 'c> {
         sql: &str,
         of: NaiveDate,
         range: DayRange,
-        each: &mut dyn FnMut(&str, NaiveDate, T),
+        each: EachDated<'_, T>,
     ) -> Answer<()> {
+        let mut days = Vec::new();
         for row in self.of(sql, of)? {
             let mut columns = Columns::of(&row);
             let user = columns.next()?;
-            each_between(columns.next()?, range, &mut |day, known| each(user, day, known))?;
+            days.clear();
+            each_between(columns.next()?, range, &mut |day, known| days.push((day, known)))?;
+            each(user, &days);
         }
         Ok(())
     }
@@ -222,12 +229,22 @@ impl<'t, 'c> Rows<'t, 'c> {
         Ok(self.transaction.query_typed(sql, &[(&day, Type::DATE)])?)
     }
 
+    fn by_day<T: Packed>(&mut self, sql: &str, from: NaiveDate, to: NaiveDate) -> Answer<BTreeMap<NaiveDate, T>> {
+        self.between(sql, from, to)?.iter().map(dated).collect()
+    }
+
     fn between(&mut self, sql: &str, from: NaiveDate, to: NaiveDate) -> Answer<Vec<Row>> {
         // As far as PostgreSQL's days go.
         let (from, to) = (from.max(FIRST_DAY), to.min(LAST_DAY));
         let asked: [(&(dyn ToSql + Sync), Type); 2] = [(&from, Type::DATE), (&to, Type::DATE)];
         Ok(self.transaction.query_typed(sql, &asked)?)
     }
+}
+
+/// A day and what is packed.
+fn dated<T: Packed>(row: &Row) -> Answer<(NaiveDate, T)> {
+    let mut columns = Columns::of(row);
+    Ok((columns.next()?, T::unpack(columns.next()?)?))
 }
 
 /// A user and what is packed.
@@ -287,11 +304,11 @@ impl rollup::Rows for Rows<'_, '_> {
     }
 
     fn organization_days(&mut self, from: NaiveDate, to: NaiveDate) -> Answer<BTreeMap<NaiveDate, OrganizationDay>> {
-        let known = |row: &Row| {
-            let mut columns = Columns::of(row);
-            Ok((columns.next()?, OrganizationDay::unpack(columns.next()?)?))
-        };
-        self.between(ORGANIZATION_DAYS, from, to)?.iter().map(known).collect()
+        self.by_day(ORGANIZATION_DAYS, from, to)
+    }
+
+    fn organization_sums(&mut self, from: NaiveDate, to: NaiveDate) -> Answer<BTreeMap<NaiveDate, OrganizationSums>> {
+        self.by_day(ORGANIZATION_SUMS, from, to)
     }
 
     fn days(&mut self, from: NaiveDate, to: NaiveDate) -> Answer<Vec<NaiveDate>> {
@@ -306,21 +323,11 @@ impl rollup::Rows for Rows<'_, '_> {
         self.between(YEARS, from, to)?.iter().map(|row| Columns::of(row).next()).collect()
     }
 
-    fn each_of_year(
-        &mut self,
-        year: NaiveDate,
-        range: DayRange,
-        each: &mut dyn FnMut(&str, NaiveDate, MonthSum),
-    ) -> Answer<()> {
+    fn each_of_year(&mut self, year: NaiveDate, range: DayRange, each: EachDated<'_, MonthSum>) -> Answer<()> {
         self.each_dated(OF_YEAR, year, range, each)
     }
 
-    fn each_of_month(
-        &mut self,
-        month: NaiveDate,
-        range: DayRange,
-        each: &mut dyn FnMut(&str, NaiveDate, Totals),
-    ) -> Answer<()> {
+    fn each_of_month(&mut self, month: NaiveDate, range: DayRange, each: EachDated<'_, Totals>) -> Answer<()> {
         self.each_dated(OF_MONTH, month, range, each)
     }
 
@@ -373,8 +380,12 @@ impl WriteRows for Rows<'_, '_> {
     }
 
     fn put_organization_day(&mut self, day: NaiveDate, sum: &OrganizationDay) -> Answer<()> {
-        let data = if *sum == OrganizationDay::default() { None } else { Some(sum.pack()?) };
+        let (mut data, mut sums) = (None, None);
+        if *sum != OrganizationDay::default() {
+            (data, sums) = (Some(sum.pack()?), Some(OrganizationSums::of(sum).pack()?));
+        }
         self.changes.organization_days.insert(day, data);
+        self.changes.organization_sums.insert(day, sums);
         Ok(())
     }
 
@@ -424,9 +435,13 @@ impl Changes {
         ] {
             write(transaction, target, rows.iter().map(ChangedRow::of_user_and_day).collect())?;
         }
-        let days = self.organization_days.iter();
-        let days = days.map(|(day, data)| ChangedRow { day: Some(*day), user_name: None, data: data.as_deref() });
-        write(transaction, ("organization_day", Some("day"), false, "data"), days.collect())?;
+        for (table, days) in
+            [("organization_day", &self.organization_days), ("organization_sums", &self.organization_sums)]
+        {
+            let days = days.iter();
+            let days = days.map(|(day, data)| ChangedRow { day: Some(*day), user_name: None, data: data.as_deref() });
+            write(transaction, (table, Some("day"), false, "data"), days.collect())?;
+        }
         let clients = self.clients.iter();
         let clients =
             clients.map(|(user, data)| ChangedRow { day: None, user_name: Some(user), data: data.as_deref() });

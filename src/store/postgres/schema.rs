@@ -11,7 +11,7 @@ use crate::store::StoreError;
 const MIGRATIONS: &[&str] = &[include_str!("../migrations/postgres/0001_usage.sql")];
 
 /// The tables that are written, but for the one with the version.
-pub(super) const TABLES: [&str; 14] = [
+pub(super) const TABLES: [&str; 15] = [
     "origin",
     "usage_event",
     "suggestion",
@@ -22,6 +22,7 @@ pub(super) const TABLES: [&str; 14] = [
     "quota",
     "user_day",
     "organization_day",
+    "organization_sums",
     "user_month",
     "user_year",
     "user_client",

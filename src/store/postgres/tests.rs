@@ -342,8 +342,17 @@ fn proxies_that_write_at_once_lose_and_double_nothing() {
         while schema.open().refresh(1000).unwrap() {}
     }
     assert_eq!(all_events(&*fleet.open()), all_events(&*alone.open()));
-    let tables =
-        ["suggestion", "acceptance", "account", "stale", "user_day", "organization_day", "user_month", "user_year"];
+    let tables = [
+        "suggestion",
+        "acceptance",
+        "account",
+        "stale",
+        "user_day",
+        "organization_day",
+        "organization_sums",
+        "user_month",
+        "user_year",
+    ];
     for table in tables.into_iter().chain(["user_client"]) {
         assert_eq!(fleet.rows(table), alone.rows(table), "{table}");
     }

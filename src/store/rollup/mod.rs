@@ -11,12 +11,12 @@ use std::ops::ControlFlow;
 
 use chrono::{Datelike as _, NaiveDate};
 
-pub(super) use questions::{activity, last_seen, organization_days, totals, user_days};
+pub(super) use questions::{activity, last_seen, organization_days, organization_sums, totals, user_days};
 #[cfg(feature = "sim")]
 pub(super) use refresh::put;
 pub(super) use refresh::{refresh, renew};
 
-use crate::usage::{Client, OrganizationDay, Surface, Totals, UserDay};
+use crate::usage::{Client, OrganizationDay, OrganizationSums, Surface, Totals, UserDay};
 
 /// Before and after any day on record. Four digits, for days are compared as text.
 pub(super) const FIRST_DAY: NaiveDate = match NaiveDate::from_ymd_opt(1, 1, 1) {
@@ -30,6 +30,9 @@ pub(super) const LAST_DAY: NaiveDate = match NaiveDate::from_ymd_opt(9999, 12, 3
 
 /// The first day and the last one.
 pub(super) type DayRange = (NaiveDate, NaiveDate);
+
+/// Takes a user and what is known of some of the user's days, oldest first.
+pub(super) type EachDated<'a, T> = &'a mut dyn FnMut(&str, &[(NaiveDate, T)]);
 
 /// A day of a user.
 pub(super) type DayOf = (NaiveDate, String);
@@ -63,6 +66,13 @@ pub(super) trait Rows {
         to: NaiveDate,
     ) -> Result<BTreeMap<NaiveDate, OrganizationDay>, Self::Error>;
 
+    /// Their stored sums.
+    fn organization_sums(
+        &mut self,
+        from: NaiveDate,
+        to: NaiveDate,
+    ) -> Result<BTreeMap<NaiveDate, OrganizationSums>, Self::Error>;
+
     /// The days of a range that have a stored day of any user, oldest first.
     fn days(&mut self, from: NaiveDate, to: NaiveDate) -> Result<Vec<NaiveDate>, Self::Error>;
 
@@ -72,20 +82,20 @@ pub(super) trait Rows {
     /// Likewise the years.
     fn years(&mut self, from: NaiveDate, to: NaiveDate) -> Result<Vec<NaiveDate>, Self::Error>;
 
-    /// The stored months of a year whose first days are within a range, of everybody.
+    /// The stored months of a year whose first days are within a range, of everybody: a user's at once.
     fn each_of_year(
         &mut self,
         year: NaiveDate,
         range: DayRange,
-        each: &mut dyn FnMut(&str, NaiveDate, MonthSum),
+        each: EachDated<'_, MonthSum>,
     ) -> Result<(), Self::Error>;
 
-    /// The stored days of a month within a range, of everybody.
+    /// The stored days of a month within a range, of everybody: a user's at once.
     fn each_of_month(
         &mut self,
         month: NaiveDate,
         range: DayRange,
-        each: &mut dyn FnMut(&str, NaiveDate, Totals),
+        each: EachDated<'_, Totals>,
     ) -> Result<(), Self::Error>;
 
     /// One user's stored days of a month.
@@ -109,7 +119,7 @@ pub(super) trait WriteRows: Rows {
     /// Stores a day of a user.
     fn put_day(&mut self, of: &DayOf, day: &UserDay) -> Result<(), Self::Error>;
 
-    /// Stores everybody's day.
+    /// Stores everybody's day, and its sums.
     fn put_organization_day(&mut self, day: NaiveDate, sum: &OrganizationDay) -> Result<(), Self::Error>;
 
     /// Stores a month of a user.

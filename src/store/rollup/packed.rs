@@ -7,7 +7,9 @@ use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Dated, DayRange, MonthSum};
-use crate::usage::{COUNTERS, Cell, Cells, Client, Counts, Engagement, OrganizationDay, Surfaces, Totals, UserDay};
+use crate::usage::{
+    COUNTERS, Cell, Cells, Client, Counts, Engagement, OrganizationDay, OrganizationSums, Surfaces, Totals, UserDay,
+};
 
 /// Why bytes are no roll-up.
 pub(in crate::store) type Error = postcard::Error;
@@ -149,6 +151,51 @@ impl Packed for Client {
 }
 
 #[derive(Serialize, Deserialize)]
+struct PackedOrganizationSums<'a> {
+    users: u64,
+    users_with_telemetry: u64,
+    cli_sessions: u64,
+    app_sessions: u64,
+    #[serde(borrow)]
+    names: Vec<&'a str>,
+    /// By editor, language, model, and language and model.
+    by: [Vec<PackedCell>; 4],
+}
+
+impl Packed for OrganizationSums {
+    fn pack(&self) -> Result<Vec<u8>, Error> {
+        let mut names = Names::default();
+        let by = [&self.by_ide, &self.by_language, &self.by_model, &self.by_language_and_model];
+        let by = by.map(|cells| names.cells(cells));
+        let Self { users, users_with_telemetry, cli_sessions, app_sessions, .. } = *self;
+        let names = names.list;
+        postcard::to_stdvec(&PackedOrganizationSums {
+            users,
+            users_with_telemetry,
+            cli_sessions,
+            app_sessions,
+            names,
+            by,
+        })
+    }
+
+    fn unpack(bytes: &[u8]) -> Result<Self, Error> {
+        let packed: PackedOrganizationSums<'_> = postcard::from_bytes(bytes)?;
+        let (names, [by_ide, by_language, by_model, by_language_and_model]) = (&packed.names, packed.by);
+        Ok(Self {
+            users: packed.users,
+            users_with_telemetry: packed.users_with_telemetry,
+            cli_sessions: packed.cli_sessions,
+            app_sessions: packed.app_sessions,
+            by_ide: cells(names, by_ide)?,
+            by_language: cells(names, by_language)?,
+            by_model: cells(names, by_model)?,
+            by_language_and_model: cells(names, by_language_and_model)?,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
 struct PackedOrganizationDay<'a> {
     users: u64,
     users_with_telemetry: u64,
@@ -227,9 +274,38 @@ impl Packed for Totals {
         postcard::to_stdvec(&packed_totals(self))
     }
 
-    fn unpack(bytes: &[u8]) -> Result<Self, Error> {
-        postcard::from_bytes(bytes).map(totals)
+    fn unpack(mut bytes: &[u8]) -> Result<Self, Error> {
+        take_totals(&mut bytes)
     }
+}
+
+/// By hand, for a year of ten thousand users is half a million of them.
+fn take_totals(bytes: &mut &[u8]) -> Result<Totals, Error> {
+    let mut numbers = [0; COUNTERS];
+    for number in &mut numbers {
+        *number = varint(bytes)?;
+    }
+    let completions = varint(bytes)?;
+    let [surfaces, telemetry, rest @ ..] = *bytes else { return Err(Error::DeserializeUnexpectedEnd) };
+    *bytes = rest;
+    match telemetry {
+        0 | 1 => Ok(totals((numbers, completions, *surfaces, *telemetry == 1))),
+        _ => Err(Error::DeserializeBadBool),
+    }
+}
+
+/// A number as postcard has it: seven bits a byte, the lowest first.
+fn varint(bytes: &mut &[u8]) -> Result<u64, Error> {
+    let mut number = 0;
+    for shift in (0..u64::BITS).step_by(7) {
+        let (byte, rest) = bytes.split_first().ok_or(Error::DeserializeUnexpectedEnd)?;
+        *bytes = rest;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Ok(number);
+        }
+    }
+    Err(Error::DeserializeBadVarint)
 }
 
 /// The sum, the days active, and those by surface.
@@ -242,8 +318,10 @@ impl Packed for MonthSum {
     }
 
     fn unpack(bytes: &[u8]) -> Result<Self, Error> {
-        let (sum, active, surfaces): PackedMonthSum = postcard::from_bytes(bytes)?;
-        Ok(Self { totals: totals(sum), active, surfaces })
+        let mut rest = bytes;
+        let totals = take_totals(&mut rest)?;
+        let (active, surfaces) = postcard::from_bytes(rest)?;
+        Ok(Self { totals, active, surfaces })
     }
 }
 

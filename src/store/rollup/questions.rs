@@ -7,7 +7,7 @@ use chrono::{Days, Months, NaiveDate};
 
 use super::refresh::last_client;
 use super::{FIRST_DAY, LAST_DAY, Month, MonthSum, Rows, month_of, year_of};
-use crate::usage::{Activity, Client, OrganizationDay, Totals, UserDay};
+use crate::usage::{Activity, Client, OrganizationDay, OrganizationSums, Totals, UserDay};
 
 /// Days that [`Activity`] tells of.
 const ACTIVITY_DAYS: u64 = 64;
@@ -108,6 +108,22 @@ pub(in crate::store) fn organization_days<R: Rows>(
     Ok(days)
 }
 
+/// See [`UsageStore::organization_sums`](crate::store::UsageStore::organization_sums).
+pub(in crate::store) fn organization_sums<R: Rows>(
+    rows: &mut R,
+    from: NaiveDate,
+    to: NaiveDate,
+) -> Result<BTreeMap<NaiveDate, OrganizationSums>, R::Error> {
+    let stale: BTreeSet<NaiveDate> = rows.stale(from, to)?.into_iter().map(|(day, _)| day).collect();
+    let mut sums = rows.organization_sums(from, to)?;
+    for day in stale {
+        sums.remove(&day);
+        sums.extend(organization_days(rows, day, day)?.iter().map(|(day, known)| (*day, OrganizationSums::of(known))));
+    }
+    sums.retain(|_, day| day.users > 0);
+    Ok(sums)
+}
+
 /// See [`UsageStore::totals`](crate::store::UsageStore::totals).
 pub(in crate::store) fn totals<R: Rows>(
     rows: &mut R,
@@ -123,22 +139,28 @@ pub(in crate::store) fn totals<R: Rows>(
     };
     let is_whole = |month| from <= month && last_of_month(month) <= to;
     for year in rows.years(year_of(from), to)? {
-        rows.each_of_year(year, (from, to), &mut |user, month, sum| {
-            if is_whole(month) && !stale.have(month, user) {
-                add(user, sum.totals);
-            }
+        rows.each_of_year(year, (from, to), &mut |user, months| {
+            let fresh = months.iter().filter(|(month, _)| is_whole(*month) && !stale.have(*month, user));
+            add(user, sum(fresh.map(|(_, sum)| &sum.totals)));
         })?;
     }
     let edges = BTreeSet::from([from, to].map(month_of));
     for month in edges.into_iter().filter(|month| !is_whole(*month)) {
-        rows.each_of_month(month, (from, to), &mut |user, _, totals| {
+        rows.each_of_month(month, (from, to), &mut |user, days| {
             if !stale.have(month, user) {
-                add(user, totals);
+                add(user, sum(days.iter().map(|(_, totals)| totals)));
             }
         })?;
     }
     stale.each(&mut |_, user, days| add(user, days.sum((from, to))));
     Ok(sums.into_iter().collect())
+}
+
+fn sum<'a>(all: impl Iterator<Item = &'a Totals>) -> Totals {
+    all.fold(Totals::default(), |mut sum, totals| {
+        sum.add(totals);
+        sum
+    })
 }
 
 fn last_of_month(month: NaiveDate) -> NaiveDate {
@@ -182,24 +204,24 @@ pub(in crate::store) fn activity<R: Rows>(rows: &mut R, to: NaiveDate) -> Result
     let stale = StaleMonths::of(rows, from, to)?;
     let mut users: HashMap<String, Activity> = HashMap::new();
     for year in rows.years(year_of(from), to)? {
-        rows.each_of_year(year, (month_of(from), to), &mut |user, month, sum| {
-            if !stale.have(month, user) {
-                mark(&mut users, user, (month, sum), to);
+        rows.each_of_year(year, (month_of(from), to), &mut |user, months| {
+            for known in months.iter().filter(|(month, _)| !stale.have(*month, user)) {
+                mark(&mut users, user, known, to);
             }
         })?;
     }
-    stale.each(&mut |month, user, days| mark(&mut users, user, (month, MonthSum::of(days)), to));
+    stale.each(&mut |month, user, days| mark(&mut users, user, &(month, MonthSum::of(days)), to));
     let mut users: Vec<Activity> = users.into_values().filter(|activity| activity.active != 0).collect();
     users.sort_unstable_by(|one, other| one.user.cmp(&other.user));
     Ok(users)
 }
 
-fn mark(users: &mut HashMap<String, Activity>, user: &str, (month, sum): (NaiveDate, MonthSum), to: NaiveDate) {
+fn mark(users: &mut HashMap<String, Activity>, user: &str, (month, sum): &(NaiveDate, MonthSum), to: NaiveDate) {
     if !users.contains_key(user) {
         users.insert(user.to_owned(), Activity { user: user.to_owned(), active: 0, surfaces: [0; 5] });
     }
     let Some(activity) = users.get_mut(user) else { return };
-    let age = (to - month).num_days();
+    let age = (to - *month).num_days();
     activity.active |= by_age(sum.active, age);
     for (days, more) in activity.surfaces.iter_mut().zip(sum.surfaces) {
         *days |= by_age(more, age);

@@ -22,7 +22,7 @@ proptest! {
     fn roll_ups_are_bytes_and_back(events in any_usage(), telemetry in any::<bool>()) {
         let day = UserDay::of(&events, Told { telemetry, ..Told::default() });
         let organization = OrganizationDay::of([&day, &UserDay::of(&events[..events.len() / 2], Told::default())]);
-        prop_assert!(same(&day) && same(&day.totals()) && same(&organization));
+        prop_assert!(same(&day) && same(&day.totals()) && same(&organization) && same(&OrganizationSums::of(&organization)));
         let month = month(&events);
         let year: Year = [(FIRST_DAY, MonthSum::of(&month)), (LAST_DAY, MonthSum::default())].into_iter().collect();
         prop_assert!(same(&month) && same(&year));
@@ -32,7 +32,7 @@ proptest! {
     #[test]
     fn other_bytes_are_refused_and_never_believed_to_be_many(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
         let _ = (UserDay::unpack(&bytes), OrganizationDay::unpack(&bytes), Month::unpack(&bytes), Totals::unpack(&bytes));
-        let _ = (Client::unpack(&bytes), Year::unpack(&bytes));
+        let _ = (Client::unpack(&bytes), Year::unpack(&bytes), OrganizationSums::unpack(&bytes));
     }
 }
 

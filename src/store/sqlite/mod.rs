@@ -31,7 +31,9 @@ use super::{AccountUse, Inserted, LastEditor, Noticed, Result, StoreError, Taken
 use crate::copilot::observation::{Notice, Quota};
 use crate::exchange::ExchangeId;
 use crate::identity::secret_file::FileId;
-use crate::usage::{Acceptance, Activity, Client, DayUsage, OrganizationDay, Totals, UsageEvent, UserDay};
+use crate::usage::{
+    Acceptance, Activity, Client, DayUsage, OrganizationDay, OrganizationSums, Totals, UsageEvent, UserDay,
+};
 
 /// The file's name in the log folder.
 pub const FILE_NAME: &str = "usage.sqlite3";
@@ -319,6 +321,10 @@ impl UsageStore for SqliteStore {
 
     fn organization_days(&self, from: NaiveDate, to: NaiveDate) -> Result<BTreeMap<NaiveDate, OrganizationDay>> {
         self.ask_rows(|rows| rollup::organization_days(rows, from, to))
+    }
+
+    fn organization_sums(&self, from: NaiveDate, to: NaiveDate) -> Result<BTreeMap<NaiveDate, OrganizationSums>> {
+        self.ask_rows(|rows| rollup::organization_sums(rows, from, to))
     }
 
     fn totals(&self, from: NaiveDate, to: NaiveDate) -> Result<BTreeMap<String, Totals>> {

@@ -10,8 +10,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::row::Columns;
 use super::{facts, questions};
 use crate::store::rollup::packed::{self, Packed, each_between};
-use crate::store::rollup::{self, DayOf, DayRange, Month, MonthSum, WriteRows, Year};
-use crate::usage::{Client, Fold, OrganizationDay, Totals, UserDay};
+use crate::store::rollup::{self, DayOf, DayRange, EachDated, Month, MonthSum, WriteRows, Year};
+use crate::usage::{Client, Fold, OrganizationDay, OrganizationSums, Totals, UserDay};
 
 /// There are few: what was written since the last refresh.
 const STALE: &str = "SELECT day, user FROM stale WHERE day BETWEEN ?1 AND ?2";
@@ -25,6 +25,8 @@ const USER_DAY: &str = "SELECT data FROM user_day WHERE day = ?1 AND user = ?2";
 const USER_DAYS: &str = "SELECT user, data FROM user_day WHERE day = ?1 ORDER BY user";
 
 const ORGANIZATION_DAYS: &str = "SELECT day, data FROM organization_day WHERE day BETWEEN ?1 AND ?2";
+
+const ORGANIZATION_SUMS: &str = "SELECT day, data FROM organization_sums WHERE day BETWEEN ?1 AND ?2";
 
 const DAYS: &str = "SELECT day FROM organization_day WHERE day BETWEEN ?1 AND ?2 ORDER BY day";
 
@@ -60,11 +62,12 @@ const CLIENT: &str = "SELECT client FROM user_client WHERE user = ?1";
 
 /// The questions, for the test that they go by an index.
 #[cfg(test)]
-pub(super) const ALL: [&str; 12] = [
+pub(super) const ALL: [&str; 13] = [
     STALE,
     USER_DAY,
     USER_DAYS,
     ORGANIZATION_DAYS,
+    ORGANIZATION_SUMS,
     DAYS,
     MONTHS,
     YEARS,
@@ -90,19 +93,30 @@ impl Rows<'_> {
         sql: &str,
         of: NaiveDate,
         range: DayRange,
-        each: &mut dyn FnMut(&str, NaiveDate, T),
+        each: EachDated<'_, T>,
     ) -> rusqlite::Result<()> {
         let mut statement = self.0.prepare_cached(sql)?;
         let mut rows = statement.query([of.to_string()])?;
+        let mut days = Vec::new();
         while let Some(row) = rows.next()? {
             let (user, packed) = (row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_blob()?);
-            each_between(packed, range, &mut |day, known| each(user, day, known)).map_err(|error| broken(1, error))?;
+            days.clear();
+            each_between(packed, range, &mut |day, known| days.push((day, known))).map_err(|error| broken(1, error))?;
+            each(user, &days);
         }
         Ok(())
     }
 
     fn one<T: Packed>(&self, sql: &str, of: impl rusqlite::Params) -> rusqlite::Result<Option<T>> {
         self.0.prepare_cached(sql)?.query_row(of, |row| unpacked(row, 0)).optional()
+    }
+
+    fn by_day<T: Packed>(&self, sql: &str, from: NaiveDate, to: NaiveDate) -> rusqlite::Result<BTreeMap<NaiveDate, T>> {
+        let mut statement = self.0.prepare_cached(sql)?;
+        let days = statement.query_map([from, to].map(|day| day.to_string()), |row| {
+            Ok((Columns::of(row).word()?, unpacked(row, 1)?))
+        })?;
+        days.collect()
     }
 
     fn days_between(&self, sql: &str, from: NaiveDate, to: NaiveDate) -> rusqlite::Result<Vec<NaiveDate>> {
@@ -183,10 +197,15 @@ impl rollup::Rows for Rows<'_> {
         from: NaiveDate,
         to: NaiveDate,
     ) -> rusqlite::Result<BTreeMap<NaiveDate, OrganizationDay>> {
-        let mut statement = self.0.prepare_cached(ORGANIZATION_DAYS)?;
-        let days = statement
-            .query_map([from.to_string(), to.to_string()], |row| Ok((Columns::of(row).word()?, unpacked(row, 1)?)))?;
-        days.collect()
+        self.by_day(ORGANIZATION_DAYS, from, to)
+    }
+
+    fn organization_sums(
+        &mut self,
+        from: NaiveDate,
+        to: NaiveDate,
+    ) -> rusqlite::Result<BTreeMap<NaiveDate, OrganizationSums>> {
+        self.by_day(ORGANIZATION_SUMS, from, to)
     }
 
     fn days(&mut self, from: NaiveDate, to: NaiveDate) -> rusqlite::Result<Vec<NaiveDate>> {
@@ -205,7 +224,7 @@ impl rollup::Rows for Rows<'_> {
         &mut self,
         year: NaiveDate,
         range: DayRange,
-        each: &mut dyn FnMut(&str, NaiveDate, MonthSum),
+        each: EachDated<'_, MonthSum>,
     ) -> rusqlite::Result<()> {
         self.each_dated(YEAR_OF_ALL, year, range, each)
     }
@@ -214,7 +233,7 @@ impl rollup::Rows for Rows<'_> {
         &mut self,
         month: NaiveDate,
         range: DayRange,
-        each: &mut dyn FnMut(&str, NaiveDate, Totals),
+        each: EachDated<'_, Totals>,
     ) -> rusqlite::Result<()> {
         self.each_dated(MONTH_OF_ALL, month, range, each)
     }
@@ -266,8 +285,11 @@ impl WriteRows for Rows<'_> {
     fn put_organization_day(&mut self, day: NaiveDate, sum: &OrganizationDay) -> rusqlite::Result<()> {
         let key: [&dyn rusqlite::ToSql; 1] = [&day.to_string()];
         if *sum == OrganizationDay::default() {
-            return self.remove("DELETE FROM organization_day WHERE day = ?1", &key);
+            self.remove("DELETE FROM organization_day WHERE day = ?1", &key)?;
+            return self.remove("DELETE FROM organization_sums WHERE day = ?1", &key);
         }
+        let sums = OrganizationSums::of(sum);
+        self.put("INSERT OR REPLACE INTO organization_sums (day, data) VALUES (?1, ?2)", &key, &sums)?;
         self.put("INSERT OR REPLACE INTO organization_day (day, data) VALUES (?1, ?2)", &key, sum)
     }
 

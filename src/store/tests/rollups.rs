@@ -50,6 +50,7 @@ fn ranges() -> [(NaiveDate, NaiveDate); 5] {
 struct Answers {
     days: Vec<(Key, UserDay)>,
     organization: BTreeMap<NaiveDate, OrganizationDay>,
+    sums: BTreeMap<NaiveDate, OrganizationSums>,
     totals: Vec<BTreeMap<String, Totals>>,
     activity: Vec<Vec<Activity>>,
     last_seen: BTreeMap<String, Client>,
@@ -63,6 +64,7 @@ fn answers(store: &dyn UsageStore) -> Answers {
     Answers {
         days: user_days(store, None),
         organization: store.organization_days(FIRST_DAY, LAST_DAY).unwrap(),
+        sums: store.organization_sums(FIRST_DAY, LAST_DAY).unwrap(),
         totals: ranges().map(|(from, to)| store.totals(from, to).unwrap()).to_vec(),
         activity: ends().map(|to| store.activity(to).unwrap()).to_vec(),
         last_seen: store.last_seen().unwrap(),
@@ -89,7 +91,8 @@ fn counted(days: Vec<(Key, UserDay)>) -> Answers {
         totals
     });
     let activity = ends().map(|to| activity(&days, to));
-    Answers { organization, totals: totals.to_vec(), activity: activity.to_vec(), last_seen, days }
+    let sums = organization.iter().map(|(day, known)| (*day, OrganizationSums::of(known))).collect();
+    Answers { organization, sums, totals: totals.to_vec(), activity: activity.to_vec(), last_seen, days }
 }
 
 fn activity(days: &[(Key, UserDay)], to: NaiveDate) -> Vec<Activity> {
@@ -272,7 +275,7 @@ fn the_last_client_goes_back_when_its_exchange_turns_out_as_noise(engine: Engine
     }
 }
 
-const EVERY_TABLE: [&str; 12] = [
+const EVERY_TABLE: [&str; 13] = [
     "usage_event",
     "suggestion",
     "chat_action",
@@ -282,6 +285,7 @@ const EVERY_TABLE: [&str; 12] = [
     "quota",
     "user_day",
     "organization_day",
+    "organization_sums",
     "user_month",
     "user_year",
     "user_client",

@@ -12,8 +12,6 @@ pub(super) const CLI: &str = Feature::CopilotCli.as_str();
 pub(super) const APP: &str = Feature::CopilotApp.as_str();
 /// The feature of completions.
 pub(super) const COMPLETION: &str = Feature::CodeCompletion.as_str();
-/// The feature of file edits by tool calls.
-const AGENT_EDIT: &str = Feature::AgentEdit.as_str();
 
 /// Counts of some cells, and whether all of them are known.
 #[derive(Debug, Clone, Copy)]
@@ -32,8 +30,8 @@ impl Default for Sum {
 impl Sum {
     pub(super) fn add(&mut self, cell: &Cell, counts: &Counts, telemetry: bool) {
         self.counts.add(counts);
-        // Of file edits, tool calls tell all; GitHub counts no acceptance of them.
-        self.is_known &= telemetry || matches!(&*cell.feature, CLI | APP | AGENT_EDIT);
+        // GitHub counts no acceptance of file edits.
+        self.is_known &= telemetry || cell.tells_acceptance();
     }
 
     /// Whether GitHub's counters are all zero.

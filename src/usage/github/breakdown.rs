@@ -70,7 +70,11 @@ pub(super) struct Breakdown<'a> {
 /// Cells of one user or of many, and what there is to know of them.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
-    pub(super) cells: &'a Cells,
+    pub(super) by_ide: &'a Cells,
+    /// These and the next two may be sums as in [`OrganizationSums`](crate::usage::OrganizationSums).
+    pub(super) by_language: &'a Cells,
+    pub(super) by_model: &'a Cells,
+    pub(super) by_language_and_model: &'a Cells,
     /// Whether telemetry came: without, acceptances are unknown.
     pub(super) telemetry: bool,
     /// The user's clients by `ide`.
@@ -79,9 +83,9 @@ pub(super) struct Source<'a> {
 
 impl<'a> Source<'a> {
     /// Sums of the cells by a part of their key; cells without it are left out.
-    fn by<K: Ord>(&self, key: impl Fn(&'a Cell) -> Option<K>) -> BTreeMap<K, Sum> {
+    fn by<K: Ord>(&self, cells: &'a Cells, key: impl Fn(&'a Cell) -> Option<K>) -> BTreeMap<K, Sum> {
         let mut sums: BTreeMap<K, Sum> = BTreeMap::new();
-        for (cell, counts) in self.cells {
+        for (cell, counts) in cells {
             if let Some(key) = key(cell) {
                 sums.entry(key).or_default().add(cell, counts, self.telemetry);
             }
@@ -91,26 +95,28 @@ impl<'a> Source<'a> {
 
     /// The counts of one feature.
     pub(super) fn feature(&self, feature: &str) -> Option<Counts> {
-        let mut sums = self.by(|cell| (cell.feature == feature).then_some(()));
+        let mut sums = self.by(self.by_ide, |cell| (cell.feature == feature).then_some(()));
         sums.remove(&()).map(|sum| sum.counts)
     }
 
     /// The counts of all.
     pub(super) fn total(&self) -> Sum {
-        self.by(|_| Some(())).remove(&()).unwrap_or_default()
+        self.by(self.by_ide, |_| Some(())).remove(&()).unwrap_or_default()
     }
 
     pub(super) fn breakdown(&self, gaps: Gaps) -> Breakdown<'a> {
-        let by_language_feature =
-            self.by(|cell| Some(LanguageFeature { language: &cell.language, feature: &cell.feature }));
-        let by_language_model =
-            self.by(|cell| of_chat(cell).then_some(LanguageModel { language: &cell.language, model: &cell.model }));
-        let by_model_feature =
-            self.by(|cell| of_chat(cell).then_some(ModelFeature { model: &cell.model, feature: &cell.feature }));
+        let by_language_feature = self
+            .by(self.by_language, |cell| Some(LanguageFeature { language: &cell.language, feature: &cell.feature }));
+        let by_language_model = self.by(self.by_language_and_model, |cell| {
+            of_chat(cell).then_some(LanguageModel { language: &cell.language, model: &cell.model })
+        });
+        let by_model_feature = self.by(self.by_model, |cell| {
+            of_chat(cell).then_some(ModelFeature { model: &cell.model, feature: &cell.feature })
+        });
         Breakdown {
             counters: self.total().counters(gaps),
             totals_by_ide: self.by_ide(gaps),
-            totals_by_feature: lines(self.by(|cell| Some(Feature { feature: &cell.feature })), gaps),
+            totals_by_feature: lines(self.by(self.by_ide, |cell| Some(Feature { feature: &cell.feature })), gaps),
             totals_by_language_feature: by_language(by_language_feature, gaps),
             totals_by_language_model: by_language(by_language_model, gaps),
             totals_by_model_feature: lines(busy(by_model_feature, Sum::is_idle), gaps),
@@ -128,7 +134,7 @@ impl<'a> Source<'a> {
                 last_known_plugin_version: client.and_then(PluginVersion::of),
             }
         };
-        self.by(ide).into_iter().map(line).collect()
+        self.by(self.by_ide, ide).into_iter().map(line).collect()
     }
 }
 

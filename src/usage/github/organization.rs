@@ -7,7 +7,7 @@ use super::adoption::{PhaseTotals, window};
 use super::breakdown::{Breakdown, Source};
 use super::client::ClientTotals;
 use super::{Gaps, Window, milliseconds};
-use crate::usage::{Activity, OrganizationDay, Surface};
+use crate::usage::{Activity, OrganizationSums, Surface};
 
 const DAY: u32 = 1;
 const WEEK: u32 = 7;
@@ -129,12 +129,19 @@ struct PullRequests {
 #[must_use]
 pub fn organization(
     day: NaiveDate,
-    usage: &OrganizationDay,
+    usage: &OrganizationSums,
     audience: Audience,
     phases: Option<Vec<PhaseTotals>>,
     gaps: Gaps,
 ) -> Organization<'_> {
-    let source = Source { cells: &usage.cells, telemetry: usage.users_with_telemetry > 0, clients: None };
+    let source = Source {
+        by_ide: &usage.by_ide,
+        by_language: &usage.by_language,
+        by_model: &usage.by_model,
+        by_language_and_model: &usage.by_language_and_model,
+        telemetry: usage.users_with_telemetry > 0,
+        clients: None,
+    };
     Organization {
         day,
         daily_active_users: audience.daily,

@@ -71,7 +71,10 @@ pub fn user<'a>(
     phase: AdoptionPhase,
     gaps: Gaps,
 ) -> User<'a> {
-    let source = Source { cells: &usage.cells, telemetry: usage.telemetry, clients: Some(&usage.clients) };
+    let UserDay { cells, telemetry, clients, .. } = usage;
+    let (telemetry, clients) = (*telemetry, Some(clients));
+    let source =
+        Source { by_ide: cells, by_language: cells, by_model: cells, by_language_and_model: cells, telemetry, clients };
     let surfaces = usage.surfaces();
     let nano_aiu = source.total().counts.nano_aiu;
     User {

@@ -239,6 +239,29 @@ pub struct OrganizationDay {
     pub engaged: BTreeMap<Engagement, u64>,
 }
 
+/// Everybody's day as GitHub's daily record of an organization tells it, which tells no three things at once apart: these cells are
+/// a tenth as many.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OrganizationSums {
+    /// See [`OrganizationDay::users`].
+    pub users: u64,
+    /// See [`OrganizationDay::users_with_telemetry`].
+    pub users_with_telemetry: u64,
+    /// The sums by editor and feature; the other words are empty.
+    pub by_ide: Cells,
+    /// The sums by feature and language.
+    pub by_language: Cells,
+    /// The sums by feature and model.
+    pub by_model: Cells,
+    /// The sums by language and model of all but completions. Features are there that tell by themselves what was accepted;
+    /// the others are empty.
+    pub by_language_and_model: Cells,
+    /// See [`OrganizationDay::cli_sessions`].
+    pub cli_sessions: u64,
+    /// See [`OrganizationDay::app_sessions`].
+    pub app_sessions: u64,
+}
+
 /// A line of the closed `/copilot/metrics` endpoint that counts users; `None` stands for all of them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Engagement {

@@ -1,13 +1,21 @@
 //! Sums of users' days.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Cell, Cells, Client, Counts, Engagement, OrganizationDay, Surface, Surfaces, Totals, UserDay};
+use super::{
+    Cell, Cells, Client, Counts, Engagement, OrganizationDay, OrganizationSums, Surface, Surfaces, Totals, UserDay,
+};
 use crate::copilot::Feature;
 
 impl Cell {
     fn is_of(&self, feature: Feature) -> bool {
         self.feature == feature.as_str()
+    }
+
+    /// Whether acceptances, and the lines that they add, are known without telemetry: of file edits, tool calls tell all.
+    #[must_use]
+    pub fn tells_acceptance(&self) -> bool {
+        [Feature::CopilotCli, Feature::CopilotApp, Feature::AgentEdit].into_iter().any(|feature| self.is_of(feature))
     }
 
     fn is_chat(&self) -> bool {
@@ -145,6 +153,41 @@ impl OrganizationDay {
         users.into_iter().for_each(|user| sum.add(user));
         sum
     }
+}
+
+impl OrganizationSums {
+    /// Of this day.
+    #[must_use]
+    pub fn of(day: &OrganizationDay) -> Self {
+        Self {
+            users: day.users,
+            users_with_telemetry: day.users_with_telemetry,
+            by_ide: by(&day.cells, |cell| Some([&cell.ide, &cell.feature, "", ""])),
+            by_language: by(&day.cells, |cell| Some(["", &cell.feature, &cell.language, ""])),
+            by_model: by(&day.cells, |cell| Some(["", &cell.feature, "", &cell.model])),
+            by_language_and_model: by(&day.cells, |cell| {
+                let feature = if cell.tells_acceptance() { &*cell.feature } else { "" };
+                (!cell.is_of(Feature::CodeCompletion)).then_some(["", feature, &cell.language, &cell.model])
+            }),
+            cli_sessions: day.cli_sessions,
+            app_sessions: day.app_sessions,
+        }
+    }
+}
+
+/// The sums of the cells by some of their words; those without are left out.
+fn by(cells: &Cells, words: impl Fn(&Cell) -> Option<[&str; 4]>) -> Cells {
+    let mut sums: BTreeMap<[&str; 4], Counts> = BTreeMap::new();
+    for (cell, counts) in cells {
+        if let Some(words) = words(cell) {
+            sums.entry(words).or_default().add(counts);
+        }
+    }
+    let cell = |words: [&str; 4]| {
+        let [ide, feature, language, model] = words.map(str::to_owned);
+        Cell { ide, feature, language, model }
+    };
+    sums.into_iter().map(|(words, counts)| (cell(words), counts)).collect()
 }
 
 fn take_out(cells: &mut Cells, cell: &Cell, counts: &Counts) {

@@ -64,7 +64,7 @@ async fn check_tells_what_a_start_would_meet() {
     no CREATE
       74: copilens: the usage store, PostgreSQL database _ on _ as user guarded, does not allow what is needed (no CREATE on schema public): make the user the database's owner, or grant it CREATE on the schema and all on its tables
     no UPDATE and DELETE
-      74: copilens: the usage store, PostgreSQL database _ on _ as user guarded, does not allow what is needed (no UPDATE on acceptance account chat_action cli_session organization_day origin quota stale suggestion usage_event user_client user_day user_month user_year, no DELETE on acceptance account chat_action cli_session organization_day origin quota stale suggestion usage_event user_client user_day user_month user_year): make the user the database's owner, or grant it CREATE on the schema and all on its tables
+      74: copilens: the usage store, PostgreSQL database _ on _ as user guarded, does not allow what is needed (no UPDATE on acceptance account chat_action cli_session organization_day organization_sums origin quota stale suggestion usage_event user_client user_day user_month user_year, no DELETE on acceptance account chat_action cli_session organization_day organization_sums origin quota stale suggestion usage_event user_client user_day user_month user_year): make the user the database's owner, or grant it CREATE on the schema and all on its tables
     older, of another owner
       74: copilens: the usage store, PostgreSQL database _ on _ as user guarded, does not allow what is needed (no CREATE on schema public, the tables belong to postgres): make the user the database's owner, or grant it CREATE on the schema and all on its tables
     newer

@@ -179,6 +179,12 @@ CREATE TABLE organization_day (
     data BYTEA NOT NULL
 );
 
+-- The day's `usage::OrganizationSums`: a month of them is read at once.
+CREATE TABLE organization_sums (
+    day  DATE PRIMARY KEY,
+    data BYTEA NOT NULL
+);
+
 -- The sums of each of a user's days in a month, and of each of the months in a year: a year of everybody is asked for at once.
 CREATE TABLE user_month (
     month     DATE NOT NULL, -- its first day

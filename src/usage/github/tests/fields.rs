@@ -283,7 +283,8 @@ fn a_users_record_has_githubs_fields() {
 #[test]
 fn an_organizations_record_has_githubs_fields() {
     let ada = ada();
-    let (usage, totals) = (OrganizationDay::of([&ada]), Totals { telemetry: true, ..ada.totals() });
+    let (usage, totals) =
+        (OrganizationSums::of(&OrganizationDay::of([&ada])), Totals { telemetry: true, ..ada.totals() });
     let everybody = [activity(3), Activity { surfaces: [0, 0, 0, 0, 1], ..activity(4) }];
     let phases = phases([(phase(everybody.first(), 0), &totals)], Gaps::Zero);
     let record = organization(day(), &usage, Audience::of(&everybody, 0), Some(phases), Gaps::Zero);

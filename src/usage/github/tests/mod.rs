@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::*;
-use crate::usage::{Cell, Client, Counts, OrganizationDay, UserDay};
+use crate::usage::{Cell, Client, Counts, OrganizationDay, OrganizationSums, UserDay};
 
 fn day() -> NaiveDate {
     NaiveDate::from_ymd_opt(2026, 3, 12).unwrap()
@@ -126,7 +126,7 @@ fn record_of(usage: &UserDay, gaps: Gaps) -> Value {
 }
 
 fn organization_of<'a>(users: impl IntoIterator<Item = &'a UserDay>, gaps: Gaps) -> Value {
-    let usage = OrganizationDay::of(users);
+    let usage = OrganizationSums::of(&OrganizationDay::of(users));
     value(&organization(day(), &usage, Audience::default(), None, gaps))
 }
 

@@ -140,7 +140,7 @@ fn active_users_of_a_day_a_week_and_a_month() {
         user(1 << 28, [0, 1 << 28, 1 << 28, 0, 1 << 28]),
     ];
     let seen = |ago: u32| {
-        let usage = OrganizationDay::default();
+        let usage = OrganizationSums::default();
         let record = value(&organization(day(), &usage, Audience::of(&everybody, ago), None, Gaps::Zero));
         let names = ["daily", "weekly", "monthly"].map(|span| format!("{span}_active_users"));
         let more = ["monthly_active_chat_users", "monthly_active_agent_users"].map(str::to_owned);
