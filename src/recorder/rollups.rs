@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::store::{StoreError, UsageStore};
 
-/// Days of users that are done at once: some tens of milliseconds.
+/// Days of users that are done at once: some tens of milliseconds, and with ten thousand users 130, most of it for everybody's day
+/// whatever their number. Exchanges wait in the spool meanwhile.
 const AT_ONCE: usize = 256;
 /// The least time between two looks.
 const PAUSE: Duration = Duration::from_secs(2);

@@ -60,9 +60,14 @@ fn main() {
         fall_behind(&*subject.store, users, &range, rounds);
     }
     println!("  {:<36} {:>9.1} MB, {stored} events", "all", subject.megabytes());
+    let is_file = subject.name == SQLITE;
     drop(subject);
-    let _ = fs::remove_dir_all(&folder);
+    if is_file {
+        let _ = fs::remove_dir_all(&folder);
+    }
 }
+
+const SQLITE: &str = "SQLite";
 
 type PutDays = Box<dyn Fn(BTreeMap<(NaiveDate, String), UserDay>)>;
 
@@ -83,7 +88,7 @@ impl Subject {
         let put = Arc::clone(&store);
         let size = move |suffix| fs::metadata(format!("{}{suffix}", path.display())).map_or(0, |file| file.len());
         Self {
-            name: "SQLite",
+            name: SQLITE,
             store,
             put_days: Box::new(move |days| put.put_days(days).unwrap()),
             megabytes: Box::new(move || ["", "-wal"].map(&size).iter().sum::<u64>() as f64 / 1e6),
