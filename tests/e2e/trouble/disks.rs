@@ -127,7 +127,7 @@ async fn a_store_without_room_for_its_log_holds_up_nothing_but_the_counting() {
 async fn read_only_disk(policy: Policy) {
     let Some(disk) = Disk::of("size=8m") else { return skipped(NO_MOUNT) };
     let logs = disk.logs();
-    let mut trial = Trial::start(|site| disk.hold_logs_of(policy.set(site))).await;
+    let mut trial = Trial::start(|site| disk.hold_logs_of(policy.set(Trial::with_small_segments(site)))).await;
     trial.ask_times(3).await;
     trial.has_recorded(3);
     assert!(system("mount", &["--bind", logs.to_str().unwrap()], &logs));

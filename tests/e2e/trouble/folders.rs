@@ -33,7 +33,7 @@ fn set_mode(path: &Path, mode: u32) {
 
 async fn permission_lost(policy: Policy) {
     let upstream = Upstream::start().await;
-    let copilens = start_without_privileges(policy.set(Trial::site(&upstream)));
+    let copilens = start_without_privileges(policy.set(Trial::with_small_segments(Trial::site(&upstream))));
     let mut trial = Trial::of(upstream, copilens).await;
     trial.ask_times(3).await;
     trial.has_recorded(3);
